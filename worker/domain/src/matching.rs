@@ -1,1 +1,392 @@
-//! matching
+//! Which title an item is: by its own ids, for episodes by show, season and episode, for items without ids by path.
+//!
+//! A [`Catalogue`] holds the known titles that a batch of items may mean and places the items one after the other. It never takes the
+//! first hit: ids of two titles that contradict each other nowhere join them, ids that do contradict keep them apart and are told as a
+//! [`Conflict`]. What must be stored is in [`Changes`].
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{ExternalId, Ids, Kind, Provider};
+
+/// The key of a title in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TitleId(pub i64);
+
+/// An episode's place in its show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Numbering {
+    /// The show.
+    pub show: TitleId,
+    /// 0 holds the specials.
+    pub season: u32,
+    /// From 1.
+    pub episode: u32,
+}
+
+/// A title as far as matching needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Title {
+    /// Its key.
+    pub id: TitleId,
+    /// What it is.
+    pub kind: Kind,
+    /// The ids that name it, and no other title of its kind.
+    pub ids: Ids,
+    /// For an episode: its place, where it is known and no other title has it.
+    pub numbering: Option<Numbering>,
+    /// How many items of all servers are linked to it.
+    pub tellers: u32,
+}
+
+/// What is known of an item that is to be placed.
+#[derive(Debug, Clone)]
+pub struct Facts<'a> {
+    /// What it is.
+    pub kind: Kind,
+    /// Its own valid ids.
+    pub ids: &'a Ids,
+    /// For an episode: its place in a show that is known.
+    pub numbering: Option<Numbering>,
+    /// The file's path after the server's path rules, where a rule applies.
+    pub path: Option<&'a str>,
+    /// The title that it was linked to until now.
+    pub linked: Option<TitleId>,
+}
+
+/// How an item found its title.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum By {
+    /// By ids of its own.
+    Ids,
+    /// By show, season and episode.
+    Numbering,
+    /// By the path of its file.
+    Path,
+    /// It is the first of its title.
+    New,
+}
+
+/// Two titles claim what only one can be.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Conflict {
+    /// The other title: it carries an id of the item, or its place, and yet can't be the same.
+    pub with: TitleId,
+    /// The providers for which the two have different values; empty when it is the place that contradicts.
+    pub providers: Vec<Provider>,
+}
+
+/// Where an item belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placement {
+    /// Its title; None for an item with nothing to match by.
+    pub title: Option<TitleId>,
+    /// How it was found.
+    pub by: By,
+    /// What contradicts; the item stays apart from those titles.
+    pub conflicts: Vec<Conflict>,
+}
+
+/// What placing has changed, for the store to write.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Titles that are new, with all their ids.
+    pub created: Vec<Title>,
+    /// Ids that known titles have learned.
+    pub learned: Vec<(TitleId, ExternalId)>,
+    /// Ids that a title no longer carries, since the only item that told them was corrected.
+    pub forgotten: Vec<(TitleId, ExternalId)>,
+    /// Places that known titles have learned.
+    pub numbered: Vec<(TitleId, Numbering)>,
+    /// Titles that turned out to be one: the first goes into the second.
+    pub joined: Vec<(TitleId, TitleId)>,
+}
+
+/// The titles that a batch of items may mean.
+#[derive(Debug)]
+pub struct Catalogue<I> {
+    titles: BTreeMap<TitleId, Title>,
+    by_id: HashMap<(Kind, ExternalId), TitleId>,
+    by_numbering: HashMap<Numbering, TitleId>,
+    by_path: HashMap<(Kind, String), TitleId>,
+    joined: BTreeMap<TitleId, TitleId>,
+    created: BTreeSet<TitleId>,
+    changes: Changes,
+    fresh: I,
+}
+
+impl<I: Iterator<Item = TitleId>> Catalogue<I> {
+    /// A catalogue of the known titles. `paths`: files of known items after path rules, with their titles. `fresh` gives keys for new titles.
+    pub fn new(
+        titles: impl IntoIterator<Item = Title>,
+        paths: impl IntoIterator<Item = (Kind, String, TitleId)>,
+        fresh: I,
+    ) -> Self {
+        let mut catalogue = Self {
+            titles: BTreeMap::new(),
+            by_id: HashMap::new(),
+            by_numbering: HashMap::new(),
+            by_path: paths.into_iter().map(|(kind, path, title)| ((kind, path), title)).collect(),
+            joined: BTreeMap::new(),
+            created: BTreeSet::new(),
+            changes: Changes::default(),
+            fresh,
+        };
+        for title in titles {
+            catalogue.index(title);
+        }
+        catalogue
+    }
+
+    /// Finds or makes the title of an item. None for the title when the item has neither ids, place nor path, or no fresh key is left.
+    pub fn place(&mut self, facts: &Facts<'_>) -> Placement {
+        let candidates = self.candidates(facts);
+        let (same, conflicts) = self.compatible(facts, &candidates);
+        let found = match same.iter().next() {
+            Some(first) => {
+                let title = self.join_all(*first, &same);
+                let by = if candidates.own.iter().any(|own| same.contains(own)) {
+                    By::Ids
+                } else if candidates.numbering.is_some_and(|numbering| same.contains(&numbering)) {
+                    By::Numbering
+                } else {
+                    By::Path
+                };
+                Some((title, by))
+            }
+            None => self.kept_apart(facts, &conflicts).or_else(|| self.create(facts)).map(|title| (title, By::New)),
+        };
+        let Some((title, by)) = found else {
+            return Placement { title: None, by: By::New, conflicts };
+        };
+        self.learn(title, facts);
+        Placement { title: Some(title), by, conflicts }
+    }
+
+    /// The title that `id` has become.
+    pub fn resolve(&self, id: TitleId) -> TitleId {
+        let mut id = id;
+        while let Some(next) = self.joined.get(&id) {
+            id = *next;
+        }
+        id
+    }
+
+    /// What must be stored. Titles that were made and joined away in the same batch don't appear.
+    pub fn into_changes(mut self) -> Changes {
+        self.changes.created = self.created.iter().filter_map(|id| self.titles.remove(id)).collect();
+        self.changes
+    }
+
+    fn index(&mut self, title: Title) {
+        for id in title.ids.iter() {
+            self.by_id.insert((title.kind, id), title.id);
+        }
+        if let Some(numbering) = title.numbering {
+            self.by_numbering.insert(numbering, title.id);
+        }
+        self.titles.insert(title.id, title);
+    }
+
+    fn candidates(&self, facts: &Facts<'_>) -> Candidates {
+        let resolved = |id: &TitleId| self.resolve(*id);
+        let own: BTreeSet<TitleId> =
+            facts.ids.iter().filter_map(|id| self.by_id.get(&(facts.kind, id)).map(resolved)).collect();
+        let numbering = facts.numbering.and_then(|numbering| self.by_numbering.get(&numbering).map(resolved));
+        let path = facts.path.and_then(|path| self.title_at(facts.kind, path)).filter(|title| {
+            // A path speaks only for items without ids: for this one, or for the title that such an item has made.
+            facts.ids.is_empty() || self.titles.get(title).is_some_and(|title| only_path(&title.ids))
+        });
+        Candidates { own, numbering, path }
+    }
+
+    fn title_at(&self, kind: Kind, path: &str) -> Option<TitleId> {
+        let id = ExternalId { provider: Provider::Path, value: path.to_owned() };
+        self.by_id
+            .get(&(kind, id))
+            .or_else(|| self.by_path.get(&(kind, path.to_owned())))
+            .map(|title| self.resolve(*title))
+    }
+
+    /// The candidates that can be one title with the item, and those that can't.
+    fn compatible(&self, facts: &Facts<'_>, candidates: &Candidates) -> (BTreeSet<TitleId>, Vec<Conflict>) {
+        let mut same = BTreeSet::new();
+        let mut conflicts = BTreeSet::new();
+        for id in &candidates.own {
+            let Some(title) = self.titles.get(id) else { continue };
+            let providers = facts.ids.contradictions(&title.ids);
+            // A title that only this item tells follows the item: its ids were corrected, and nobody else contradicts.
+            if providers.is_empty() || (title.tellers <= 1 && facts.linked == Some(*id)) {
+                same.insert(*id);
+            } else {
+                conflicts.insert(Conflict { with: *id, providers });
+            }
+        }
+        for pair in self.contradicting_pairs(&same) {
+            // The item would bridge two titles that can't be one: it belongs to neither more than to the other.
+            same.remove(&pair.0);
+            same.remove(&pair.1);
+            for (with, providers) in [(pair.0, pair.2.clone()), (pair.1, pair.2)] {
+                conflicts.insert(Conflict { with, providers });
+            }
+        }
+        if let Some(numbering) = candidates.numbering.filter(|numbering| !same.contains(numbering))
+            && let Some(title) = self.titles.get(&numbering)
+        {
+            let providers: BTreeSet<Provider> = facts
+                .ids
+                .contradictions(&title.ids)
+                .into_iter()
+                .chain(
+                    same.iter()
+                        .filter_map(|id| self.titles.get(id))
+                        .flat_map(|other| other.ids.contradictions(&title.ids)),
+                )
+                .collect();
+            let another_place = same.iter().filter_map(|id| self.titles.get(id)).any(|other| other.numbering.is_some());
+            if !providers.is_empty() {
+                // Servers number episodes differently (aired, DVD, absolute): where own ids have decided, that is no conflict.
+                if same.is_empty() {
+                    conflicts.insert(Conflict { with: numbering, providers: providers.into_iter().collect() });
+                }
+            } else if !another_place && conflicts.is_empty() {
+                same.insert(numbering);
+            }
+        }
+        if let Some(path) = candidates.path.filter(|_| conflicts.is_empty()) {
+            same.insert(path);
+        }
+        (same, conflicts.into_iter().collect())
+    }
+
+    fn contradicting_pairs(&self, same: &BTreeSet<TitleId>) -> Vec<(TitleId, TitleId, Vec<Provider>)> {
+        let titles: Vec<&Title> = same.iter().filter_map(|id| self.titles.get(id)).collect();
+        let mut pairs = Vec::new();
+        for (position, one) in titles.iter().enumerate() {
+            for other in &titles[position + 1..] {
+                let providers = one.ids.contradictions(&other.ids);
+                let two_places = matches!((one.numbering, other.numbering), (Some(a), Some(b)) if a != b);
+                if !providers.is_empty() || two_places {
+                    pairs.push((one.id, other.id, providers));
+                }
+            }
+        }
+        pairs
+    }
+
+    /// An item that is kept apart already stays with the title that was made for it.
+    fn kept_apart(&self, facts: &Facts<'_>, conflicts: &[Conflict]) -> Option<TitleId> {
+        let linked = self.resolve(facts.linked?);
+        let title = self.titles.get(&linked)?;
+        let named = !title.ids.is_empty() && !only_path(&title.ids);
+        let in_conflict = conflicts.iter().any(|conflict| conflict.with == linked);
+        let nothing_to_go_by = facts.ids.is_empty() && facts.numbering.is_none() && facts.path.is_none();
+        // No id names it and none contradicts: a title of its own, or one that was found by path or place.
+        (!named
+            && !in_conflict
+            && !nothing_to_go_by
+            && title.numbering.is_none_or(|place| facts.numbering == Some(place)))
+        .then_some(linked)
+    }
+
+    fn create(&mut self, facts: &Facts<'_>) -> Option<TitleId> {
+        if facts.ids.is_empty() && facts.numbering.is_none() && facts.path.is_none() {
+            return None;
+        }
+        let id = self.fresh.next()?;
+        self.titles.insert(id, Title { id, kind: facts.kind, ids: Ids::default(), numbering: None, tellers: 0 });
+        self.created.insert(id);
+        Some(id)
+    }
+
+    fn join_all(&mut self, into: TitleId, same: &BTreeSet<TitleId>) -> TitleId {
+        for from in same.iter().filter(|from| **from != into) {
+            let Some(gone) = self.titles.remove(from) else { continue };
+            self.joined.insert(*from, into);
+            for id in gone.ids.iter() {
+                self.by_id.insert((gone.kind, id), into);
+            }
+            if let Some(title) = self.titles.get_mut(&into) {
+                title.tellers += gone.tellers;
+                for id in gone.ids.iter() {
+                    title.ids.insert(id);
+                }
+                if let Some(numbering) = gone.numbering
+                    && title.numbering.is_none()
+                {
+                    title.numbering = Some(numbering);
+                }
+            }
+            if let Some(numbering) = gone.numbering {
+                self.by_numbering.insert(numbering, into);
+            }
+            // A title of this very batch goes without a trace: nothing but this batch knows it.
+            if self.created.remove(from) {
+                let ids: Vec<ExternalId> = gone.ids.iter().collect();
+                if !self.created.contains(&into) {
+                    self.changes.learned.extend(ids.into_iter().map(|id| (into, id)));
+                    self.changes.numbered.extend(gone.numbering.map(|numbering| (into, numbering)));
+                }
+            } else {
+                self.changes.joined.push((*from, into));
+            }
+        }
+        into
+    }
+
+    /// Gives the title what the item knows and no other title claims.
+    fn learn(&mut self, id: TitleId, facts: &Facts<'_>) {
+        let new = self.created.contains(&id);
+        let path = (facts.ids.is_empty() && facts.numbering.is_none())
+            .then_some(facts.path)
+            .flatten()
+            .filter(|path| self.title_at(facts.kind, path).is_none())
+            .map(|path| ExternalId { provider: Provider::Path, value: path.to_owned() });
+        let unclaimed: Vec<ExternalId> =
+            facts.ids.iter().chain(path).filter(|own| !self.by_id.contains_key(&(facts.kind, own.clone()))).collect();
+        let place = facts.numbering.filter(|numbering| !self.by_numbering.contains_key(numbering));
+        let Some(title) = self.titles.get_mut(&id) else { return };
+        for own in unclaimed {
+            if let Some(old) = title.ids.remove(own.provider) {
+                let old = ExternalId { provider: own.provider, value: old };
+                self.by_id.remove(&(facts.kind, old.clone()));
+                if !new {
+                    self.changes.forgotten.push((id, old));
+                }
+            }
+            self.by_id.insert((facts.kind, own.clone()), id);
+            title.ids.insert(own.clone());
+            if !new {
+                self.changes.learned.push((id, own));
+            }
+        }
+        if title.numbering.is_none()
+            && let Some(place) = place
+        {
+            title.numbering = Some(place);
+            self.by_numbering.insert(place, id);
+            if !new {
+                self.changes.numbered.push((id, place));
+            }
+        }
+        if facts.linked.map(|linked| self.joined.get(&linked).copied().unwrap_or(linked)) != Some(id) {
+            title.tellers += 1;
+        }
+        if let Some(path) = facts.path {
+            self.by_path.entry((facts.kind, path.to_owned())).or_insert(id);
+        }
+    }
+}
+
+struct Candidates {
+    own: BTreeSet<TitleId>,
+    numbering: Option<TitleId>,
+    path: Option<TitleId>,
+}
+
+fn only_path(ids: &Ids) -> bool {
+    ids.len() == 1 && ids.get(Provider::Path).is_some()
+}

@@ -1,1 +1,125 @@
-//! write
+//! What a server should be told: the difference between what it holds and the agreed truth.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::clock::ClockOffset;
+use crate::merge::Observation;
+use crate::policy::ProgressPolicy;
+use crate::watch::Position;
+
+/// The state that an item should have at a server. Stamps are on our clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "want", rename_all = "kebab-case")]
+pub enum Wanted {
+    /// Played.
+    Played {
+        /// When; None where nobody knows.
+        at: Option<Timestamp>,
+    },
+    /// Not played.
+    Unplayed,
+    /// Under way.
+    Position {
+        /// Milliseconds from the start.
+        position_ms: u64,
+        /// When the viewing got there.
+        at: Timestamp,
+    },
+    /// Played, without the left-over position that it has.
+    NoPosition,
+}
+
+impl Wanted {
+    /// The word for this in the database and in output.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Played { .. } => "played",
+            Self::Unplayed => "unplayed",
+            Self::Position { .. } => "position",
+            Self::NoPosition => "no-position",
+        }
+    }
+}
+
+/// The agreed truth of all that one file holds: one title, or several episodes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Agreed {
+    /// Some(true): every title is played; Some(false): every title was un-played; None: nobody said, or they differ.
+    pub played: Option<bool>,
+    /// The latest play or un-play among them.
+    pub changed_at: Option<Timestamp>,
+    /// When the last of them was watched.
+    pub played_at: Option<Timestamp>,
+    /// The position that counts; only of a file that holds one title.
+    pub position: Option<Position>,
+}
+
+impl Agreed {
+    /// Joins the truths of the titles in one file. A file is played when all of its titles are, un-played when all of them are.
+    pub fn of_file(titles: &[Self]) -> Self {
+        match titles {
+            [] => Self::default(),
+            [one] => *one,
+            several => {
+                let all = |wanted: bool| several.iter().all(|title| title.played == Some(wanted));
+                Self {
+                    played: if all(true) {
+                        Some(true)
+                    } else if all(false) {
+                        Some(false)
+                    } else {
+                        None
+                    },
+                    changed_at: several.iter().filter_map(|title| title.changed_at).max(),
+                    played_at: several.iter().filter_map(|title| title.played_at).max(),
+                    position: None,
+                }
+            }
+        }
+    }
+}
+
+/// Positions closer together than this are the same: servers round, and players resume a little earlier.
+const SAME_POSITION_MS: u64 = 10_000;
+
+/// Servers call a film finished from about here (Plex and Jellyfin: 90 %), so a position behind it would become a play.
+const FINISHED_PERCENT: u64 = 90;
+
+/// A position this much older than the last play is a left-over, and not a viewing that the play's own stamp belongs to.
+const LEFT_OVER: SignedDuration = SignedDuration::from_secs(60);
+
+/// What the server must be told so that it agrees; None when it does, or when the viewer there is ahead of what is known.
+pub fn difference(
+    there: &Observation,
+    agreed: &Agreed,
+    runtime_ms: Option<u64>,
+    offset: ClockOffset,
+    progress: ProgressPolicy,
+) -> Option<Wanted> {
+    let state = there.state;
+    let activity = state.last_played_at.map(|stamp| offset.to_ours(stamp));
+    let newer_viewing = state.position_ms > 0
+        && activity.is_some_and(|activity| agreed.changed_at.is_none_or(|changed| activity > changed));
+    match agreed.played {
+        Some(true) if !state.played => (!newer_viewing).then_some(Wanted::Played { at: agreed.played_at }),
+        Some(true) => {
+            let left_over = state.position_ms > 0
+                && activity.is_some_and(|activity| {
+                    agreed.changed_at.is_some_and(|changed| changed.duration_since(activity) > LEFT_OVER)
+                });
+            left_over.then_some(Wanted::NoPosition)
+        }
+        Some(false) if state.played => Some(Wanted::Unplayed),
+        _ if state.played => None,
+        _ => {
+            let position = agreed.position.filter(|_| progress.enabled)?;
+            let near_the_end =
+                runtime_ms.is_some_and(|runtime| position.position_ms * 100 >= runtime * FINISHED_PERCENT);
+            let there_already = state.position_ms.abs_diff(position.position_ms) < SAME_POSITION_MS;
+            let ahead = activity.is_some_and(|activity| activity >= position.at);
+            (!near_the_end && !there_already && !ahead && position.position_ms >= progress.minimum_ms)
+                .then_some(Wanted::Position { position_ms: position.position_ms, at: position.at })
+        }
+    }
+}
