@@ -356,8 +356,7 @@ fn legacy_agent(agent: &str, rest: &str) -> Result<PlexGuid, JunkId> {
         "imdb" => (Provider::Imdb, key),
         "themoviedb" | "tmdb" => (Provider::Tmdb, key),
         "thetvdb" | "xbmcnfotv" => (Provider::Tvdb, key),
-        "xbmcnfo" if key.starts_with("tt") => (Provider::Imdb, key),
-        "xbmcnfo" => (Provider::Tmdb, key),
+        "xbmcnfo" => (if key.starts_with("tt") { Provider::Imdb } else { Provider::Tmdb }, key),
         "ytinforeader" => (Provider::Youtube, key),
         "cmdb" => (Provider::Cmdb, key),
         "hama" => match hama(key) {
