@@ -1,1 +1,4 @@
-//! tests
+//! Simulated media servers (Plex, Jellyfin, Emby) for tests and demos, so close to the real ones that other people's
+//! client libraries believe them.
+
+pub mod world;
