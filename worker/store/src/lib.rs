@@ -1,1 +1,94 @@
-//! worker/store
+//! The shared state in Postgres: one file an aggregate, all SQL of the project, checked when compiled.
+//!
+//! Functions take a connection, so that a caller puts several of them into one transaction ([`Store::begin`]). Bulk work is done in
+//! sets by `unnest`. To add a query: write it with `sqlx::query!`, run `make sqlx` with a database at `DATABASE_URL`, and commit the changed `.sqlx`.
+
+pub mod cursors;
+pub mod embedded;
+mod error;
+pub mod items;
+pub mod locks;
+pub mod observations;
+pub mod outbox;
+pub mod plans;
+pub mod registry;
+pub mod report;
+pub mod runs;
+mod stamp;
+pub mod titles;
+pub mod watches;
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection as _, Executor, PgPool};
+
+pub use error::{Result, StoreError};
+
+/// A connection to the database, in or out of a transaction.
+pub type Connection = sqlx::PgConnection;
+/// A transaction: rolled back when dropped without [`Transaction::commit`](sqlx::Transaction::commit).
+pub type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;
+/// A connection borrowed from the pool.
+pub type PooledConnection = sqlx::pool::PoolConnection<sqlx::Postgres>;
+
+/// Older binaries run beside newer ones during an upgrade: a migration that one doesn't know is no error.
+static MIGRATIONS: Migrator = {
+    let mut migrations = sqlx::migrate!("./migrations");
+    migrations.ignore_missing = true;
+    migrations
+};
+
+/// The database of one installation. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: PgPool,
+    options: PgConnectOptions,
+}
+
+impl Store {
+    /// Connects, with at most `connections` at a time, and waits up to ten seconds for the first. The address's password appears in no error.
+    pub async fn connect(url: &str, connections: u32) -> Result<Self> {
+        let options = PgConnectOptions::from_str(url).map_err(StoreError::Address)?.log_statements(log_level());
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(Duration::from_secs(10))
+            .after_connect(|connection, _| {
+                Box::pin(async move { connection.execute("set application_name = 'watchstate'").await.map(drop) })
+            })
+            .connect_with(options.clone())
+            .await
+            .map_err(StoreError::Connect)?;
+        Ok(Self { pool, options })
+    }
+
+    /// Brings the schema up to date. Several processes may do so at once: one works, the others wait (sqlx holds an advisory lock).
+    pub async fn migrate(&self) -> Result<()> {
+        let mut connection = sqlx::PgConnection::connect_with(&self.options).await.map_err(StoreError::Connect)?;
+        MIGRATIONS.run(&mut connection).await?;
+        connection.close().await?;
+        Ok(())
+    }
+
+    /// A connection of the pool.
+    pub async fn acquire(&self) -> Result<PooledConnection> {
+        Ok(self.pool.acquire().await?)
+    }
+
+    /// A transaction on a connection of the pool.
+    pub async fn begin(&self) -> Result<Transaction> {
+        Ok(self.pool.begin().await?)
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// Statements are worth a line only when somebody looks for them.
+const fn log_level() -> tracing::log::LevelFilter {
+    tracing::log::LevelFilter::Trace
+}

@@ -1,0 +1,45 @@
+//! What can go wrong with the database.
+
+/// An error of the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The address of the database can't be read.
+    #[error("the database's address can't be read; expected postgres://user:password@host:port/name")]
+    Address(#[source] sqlx::Error),
+    /// No connection.
+    #[error("no connection to the database")]
+    Connect(#[source] sqlx::Error),
+    /// The schema couldn't be brought up to date.
+    #[error("the database's schema couldn't be brought up to date")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// A query failed.
+    #[error("a query failed")]
+    Query(#[from] sqlx::Error),
+    /// A row holds what no version of this program writes.
+    #[error(
+        "table {table}, column {column}: {found:?} can't be read; was it edited by hand, or written by a newer version?"
+    )]
+    Inconsistent {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+        /// What stands there.
+        found: String,
+    },
+    /// The embedded Postgres couldn't be started.
+    #[error(
+        "the embedded Postgres couldn't be started: {0}; name a database with --database or DATABASE_URL, or see the log in its folder"
+    )]
+    Embedded(String),
+}
+
+impl StoreError {
+    /// True where trying again later may help.
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self, Self::Connect(_) | Self::Query(_) | Self::Embedded(_))
+    }
+}
+
+/// The result of a call to the store.
+pub type Result<T> = std::result::Result<T, StoreError>;

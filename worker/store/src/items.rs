@@ -1,0 +1,273 @@
+//! Items: the files of a server, and the titles that they hold.
+
+use jiff::Timestamp;
+use watchstate_domain::item::Item;
+use watchstate_domain::matching::{By, Conflict, TitleId};
+use watchstate_domain::merge::Observation;
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::observations::Row;
+use crate::stamp::{big, bind, int};
+use crate::{Connection, Result, StoreError};
+
+/// An item as the store knows it, for one account.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// The server's id.
+    pub remote_id: String,
+    /// Ours.
+    pub item_id: i64,
+    /// [`fingerprint`] of its facts when it was last stored.
+    pub hash: i64,
+    /// The library that it is in.
+    pub library_id: Option<i64>,
+    /// What the account was last seen to have of it; None at first sight.
+    pub observation: Option<Observation>,
+}
+
+/// What is known of the named items, in one query. `true_at` of an observation takes into account that a full read of the library confirmed it.
+pub async fn known(
+    connection: &mut Connection,
+    server_id: i64,
+    account_id: i64,
+    remote_ids: &[String],
+) -> Result<Vec<Known>> {
+    let rows = sqlx::query!(
+        r#"select i.remote_id, i.id, i.hash, i.library_id, o.played as "played?", o.plays as "plays?", o.last_played_at,
+               o.position_ms as "position_ms?", o.finished_plays as "finished_plays?", o.added_at,
+               greatest(o.true_at, c.full_read_at) as "true_at?", o.expected_played, o.expected_at, o.expected_stamp
+           from item i
+           left join observation o on o.account_id = $2 and o.item_id = i.id and o.gone_at is null
+           left join cursor c on c.account_id = $2 and c.library_id = i.library_id
+           where i.server_id = $1 and i.remote_id = any($3)"#,
+        server_id,
+        account_id,
+        remote_ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Known {
+            remote_id: row.remote_id,
+            item_id: row.id,
+            hash: row.hash,
+            library_id: row.library_id,
+            observation: Row {
+                played: row.played,
+                plays: row.plays,
+                last_played_at: row.last_played_at,
+                position_ms: row.position_ms,
+                finished_plays: row.finished_plays,
+                added_at: row.added_at,
+                true_at: row.true_at,
+                expected_played: row.expected_played,
+                expected_at: row.expected_at,
+                expected_stamp: row.expected_stamp,
+            }
+            .observation(),
+        })
+        .collect())
+}
+
+/// A hash of everything by which an item is matched and shown. Items with the hash that is stored need no second look.
+pub fn fingerprint(item: &Item, path_key: Option<&str>) -> i64 {
+    let mut hash = Xxh3::new();
+    let mut part = |bytes: &[u8]| {
+        hash.update(&(bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    part(item.kind.as_str().as_bytes());
+    part(item.title.as_bytes());
+    if let Some(show) = &item.show {
+        part(show.title.as_bytes());
+        part(show.remote_id.as_deref().unwrap_or_default().as_bytes());
+        for id in show.ids.iter() {
+            part(id.to_string().as_bytes());
+        }
+    }
+    let numbers = [
+        item.year.map(i64::from),
+        item.season.map(i64::from),
+        item.episode.map(i64::from),
+        item.episode_end.map(i64::from),
+    ];
+    for number in numbers {
+        part(&number.unwrap_or(i64::MIN).to_le_bytes());
+    }
+    for id in item.ids.iter() {
+        part(id.provider.as_str().as_bytes());
+        part(id.value.as_bytes());
+    }
+    part(item.path.as_deref().unwrap_or_default().as_bytes());
+    part(path_key.unwrap_or_default().as_bytes());
+    part(&item.runtime_ms.unwrap_or_default().to_le_bytes());
+    i64::from_le_bytes(hash.digest().to_le_bytes())
+}
+
+/// An item to be stored, with the titles that it was found to hold.
+#[derive(Debug, Clone)]
+pub struct Placed<'a> {
+    /// What the server said.
+    pub item: &'a Item,
+    /// Its path after the server's path rules.
+    pub path_key: Option<String>,
+    /// Its [`fingerprint`].
+    pub hash: i64,
+    /// The titles in the file, in order; empty for an item that nothing could be matched by.
+    pub titles: Vec<TitleId>,
+    /// How the first of them was found.
+    pub by: Option<By>,
+    /// What contradicts.
+    pub conflicts: Vec<Conflict>,
+}
+
+/// Stores items of one library and the titles that they hold. Returns our ids, in the order of `placed`.
+pub async fn save(
+    connection: &mut Connection,
+    server_id: i64,
+    library_id: i64,
+    placed: &[Placed<'_>],
+    now: Timestamp,
+) -> Result<Vec<i64>> {
+    if placed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let text = |read: fn(&Item) -> Option<String>| placed.iter().map(|one| read(one.item)).collect::<Vec<_>>();
+    let numbers = |read: fn(&Item) -> Option<u32>| placed.iter().map(|one| read(one.item).map(int)).collect::<Vec<_>>();
+    let conflicts = placed
+        .iter()
+        .map(|one| (!one.conflicts.is_empty()).then(|| serde_json::to_value(&one.conflicts)).transpose())
+        .collect::<std::result::Result<Vec<_>, _>>()
+        .map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let rows = sqlx::query!(
+        r#"insert into item (server_id, library_id, remote_id, kind, name, show_name, year, season, episode, ids, junk_ids, path, path_key,
+               runtime_ms, hash, matched_by, conflicts, first_seen_at)
+           select $1, $2, new.remote_id, new.kind, new.name, new.show_name, new.year, new.season, new.episode,
+               string_to_array(new.ids, ' '), new.junk_ids, new.path, new.path_key, new.runtime_ms, new.hash, new.matched_by, new.conflicts, $3
+           from unnest($4::text[], $5::text[], $6::text[], $7::text[], $8::integer[], $9::integer[], $10::integer[], $11::text[],
+               $12::integer[], $13::text[], $14::text[], $15::bigint[], $16::bigint[], $17::text[], $18::jsonb[])
+               as new (remote_id, kind, name, show_name, year, season, episode, ids, junk_ids, path, path_key, runtime_ms, hash, matched_by,
+               conflicts)
+           on conflict (server_id, remote_id) do update set
+               library_id = excluded.library_id, kind = excluded.kind, name = excluded.name, show_name = excluded.show_name,
+               year = excluded.year, season = excluded.season, episode = excluded.episode, ids = excluded.ids,
+               junk_ids = excluded.junk_ids, path = excluded.path, path_key = excluded.path_key, runtime_ms = excluded.runtime_ms,
+               hash = excluded.hash, matched_by = excluded.matched_by, conflicts = excluded.conflicts, gone_at = null
+           returning id, remote_id"#,
+        server_id,
+        library_id,
+        bind(now),
+        &placed.iter().map(|one| one.item.remote_id.clone()).collect::<Vec<_>>(),
+        &placed.iter().map(|one| one.item.kind.as_str().to_owned()).collect::<Vec<_>>(),
+        &placed.iter().map(|one| one.item.title.clone()).collect::<Vec<_>>(),
+        &text(|item| item.show.as_ref().map(|show| show.title.clone())) as _,
+        &placed.iter().map(|one| one.item.year).collect::<Vec<_>>() as _,
+        &numbers(|item| item.season) as _,
+        &numbers(|item| item.episode) as _,
+        &placed.iter().map(|one| one.item.ids.to_string()).collect::<Vec<_>>(),
+        &placed.iter().map(|one| int(one.item.junk_ids)).collect::<Vec<_>>(),
+        &text(|item| item.path.clone()) as _,
+        &placed.iter().map(|one| one.path_key.clone()).collect::<Vec<_>>() as _,
+        &placed.iter().map(|one| one.item.runtime_ms.map(big)).collect::<Vec<_>>() as _,
+        &placed.iter().map(|one| one.hash).collect::<Vec<_>>(),
+        &placed.iter().map(|one| one.by.map(by_word)).collect::<Vec<_>>() as _,
+        &conflicts as _,
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let by_remote: std::collections::HashMap<String, i64> =
+        rows.into_iter().map(|row| (row.remote_id, row.id)).collect();
+    let ids: Vec<i64> = placed.iter().filter_map(|one| by_remote.get(&one.item.remote_id).copied()).collect();
+    if ids.len() != placed.len() {
+        return Err(StoreError::Inconsistent {
+            table: "item",
+            column: "remote_id",
+            found: "fewer rows than items".into(),
+        });
+    }
+    link(connection, placed, &ids).await?;
+    Ok(ids)
+}
+
+/// Links items to their titles, and to no others.
+async fn link(connection: &mut Connection, placed: &[Placed<'_>], ids: &[i64]) -> Result<()> {
+    let mut items = Vec::with_capacity(ids.len());
+    let mut titles = Vec::with_capacity(ids.len());
+    let mut ordinals: Vec<i16> = Vec::with_capacity(ids.len());
+    for (one, item_id) in placed.iter().zip(ids) {
+        for (ordinal, title) in one.titles.iter().enumerate() {
+            items.push(*item_id);
+            titles.push(title.0);
+            ordinals.push(i16::try_from(ordinal).unwrap_or(i16::MAX));
+        }
+    }
+    sqlx::query!(
+        r#"delete from item_title old where old.item_id = any($1) and not exists (
+               select 1 from unnest($2::bigint[], $3::bigint[]) as new (item_id, title_id)
+               where new.item_id = old.item_id and new.title_id = old.title_id)"#,
+        ids,
+        &items,
+        &titles,
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        r#"insert into item_title (item_id, title_id, ordinal)
+           select distinct on (new.item_id, new.title_id) new.item_id, new.title_id, new.ordinal
+           from unnest($1::bigint[], $2::bigint[], $3::smallint[]) as new (item_id, title_id, ordinal)
+           order by new.item_id, new.title_id, new.ordinal
+           on conflict (item_id, title_id) do update set ordinal = excluded.ordinal where item_title.ordinal <> excluded.ordinal"#,
+        &items,
+        &titles,
+        &ordinals,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The titles of the named items, in order.
+pub async fn titles_of(connection: &mut Connection, item_ids: &[i64]) -> Result<Vec<(i64, TitleId)>> {
+    let rows = sqlx::query!(
+        "select item_id, title_id from item_title where item_id = any($1) order by item_id, ordinal",
+        item_ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.item_id, TitleId(row.title_id))).collect())
+}
+
+/// The titles of shows by the shows' own ids at the server.
+pub async fn shows(
+    connection: &mut Connection,
+    server_id: i64,
+    remote_ids: &[String],
+) -> Result<Vec<(String, TitleId)>> {
+    let rows = sqlx::query!(
+        r#"select i.remote_id, it.title_id from item i join item_title it on it.item_id = i.id
+           where i.server_id = $1 and i.kind = 'show' and i.remote_id = any($2)"#,
+        server_id,
+        remote_ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.remote_id, TitleId(row.title_id))).collect())
+}
+
+/// Revives items that were gone and are unchanged.
+pub async fn revive(connection: &mut Connection, item_ids: &[i64]) -> Result<()> {
+    sqlx::query!("update item set gone_at = null where id = any($1) and gone_at is not null", item_ids)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+const fn by_word(by: By) -> &'static str {
+    match by {
+        By::Ids => "ids",
+        By::Numbering => "numbering",
+        By::Path => "path",
+        By::New => "new",
+    }
+}

@@ -1,0 +1,379 @@
+//! The outbox: what servers should be told. A write that fails is tried again, never forgotten.
+
+use jiff::Timestamp;
+use jiff_sqlx::Timestamp as Stamp;
+use watchstate_domain::ids::Kind;
+use watchstate_domain::merge::Observation;
+use watchstate_domain::watch::{Position, Watch};
+use watchstate_domain::write::{Agreed, Wanted};
+
+use crate::observations::Row;
+use crate::stamp::{big, bind, unsigned};
+use crate::{Connection, Result, StoreError};
+
+/// An item at which an account's state and the agreed truth may differ.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// The item.
+    pub item_id: i64,
+    /// The server's id of it.
+    pub remote_id: String,
+    /// What it is.
+    pub kind: Kind,
+    /// Its running time.
+    pub runtime_ms: Option<u64>,
+    /// What was last seen there.
+    pub observation: Observation,
+    /// The agreed truth of what it holds.
+    pub agreed: Agreed,
+    /// The highest version of that truth.
+    pub version: i64,
+}
+
+/// Up to `limit` items of an account behind `after` (by item) at which something differs. A coarse sieve in SQL; [`watchstate_domain::write::difference`] decides.
+pub async fn candidates(
+    connection: &mut Connection,
+    account_id: i64,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<Candidate>> {
+    let rows = sqlx::query_scalar!(
+        r#"select distinct o.item_id
+           from account a
+           join observation o on o.account_id = a.id and o.gone_at is null
+           join item_title it on it.item_id = o.item_id
+           join watch_state w on w.person_id = a.person_id and w.title_id = it.title_id
+           where a.id = $1 and o.item_id > $2 and (
+               (w.marked_at is not null and w.played <> o.played)
+               or (w.played and o.position_ms > 0)
+               or (not w.played and w.position_ms > 0 and w.position_ms <> o.position_ms))
+           order by o.item_id limit $3"#,
+        account_id,
+        after,
+        limit,
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    load(connection, account_id, &rows).await
+}
+
+/// The named items of an account, as [`candidates`] gives them, ordered by item.
+pub async fn load(connection: &mut Connection, account_id: i64, item_ids: &[i64]) -> Result<Vec<Candidate>> {
+    let rows = sqlx::query!(
+        r#"select o.item_id, i.remote_id, i.kind, i.runtime_ms, o.played as "played!", o.plays as "plays!", o.last_played_at,
+               o.position_ms as "position_ms!", o.finished_plays as "finished_plays!", o.added_at, o.true_at as "true_at!",
+               o.expected_played, o.expected_at, o.expected_stamp,
+               w.marked_at as "marked_at?", w.played as "agreed_played?", w.played_at as "played_at?", w.position_ms as "agreed_position_ms?",
+               w.position_at as "position_at?", coalesce(w.version, 0) as "version!"
+           from account a
+           join observation o on o.account_id = a.id and o.item_id = any($2)
+           join item i on i.id = o.item_id
+           join item_title it on it.item_id = o.item_id
+           left join watch_state w on w.person_id = a.person_id and w.title_id = it.title_id
+           where a.id = $1
+           order by o.item_id, it.ordinal"#,
+        account_id,
+        item_ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut candidates: Vec<Candidate> = Vec::with_capacity(item_ids.len());
+    let mut titles: Vec<Agreed> = Vec::new();
+    for row in rows {
+        let watch = Watch::from_parts(
+            row.marked_at.map(|at| (at.to_jiff(), row.agreed_played.unwrap_or_default())),
+            row.agreed_position_ms
+                .zip(row.position_at)
+                .map(|(position_ms, at)| Position { at: at.to_jiff(), position_ms: unsigned(position_ms) }),
+        );
+        let agreed = Agreed {
+            played: watch.mark().map(|(_, played)| played),
+            changed_at: watch.changed_at(),
+            played_at: crate::stamp::read(row.played_at),
+            position: watch.position(),
+        };
+        if let Some(last) = candidates.last_mut().filter(|last| last.item_id == row.item_id) {
+            titles.push(agreed);
+            last.agreed = Agreed::of_file(&titles);
+            last.version = last.version.max(row.version);
+            continue;
+        }
+        titles.clear();
+        titles.push(agreed);
+        let Some(observation) = (Row {
+            played: Some(row.played),
+            plays: Some(row.plays),
+            last_played_at: row.last_played_at,
+            position_ms: Some(row.position_ms),
+            finished_plays: Some(row.finished_plays),
+            added_at: row.added_at,
+            true_at: Some(row.true_at),
+            expected_played: row.expected_played,
+            expected_at: row.expected_at,
+            expected_stamp: row.expected_stamp,
+        })
+        .observation() else {
+            continue;
+        };
+        candidates.push(Candidate {
+            item_id: row.item_id,
+            remote_id: row.remote_id,
+            kind: row.kind.parse().map_err(|_| StoreError::Inconsistent {
+                table: "item",
+                column: "kind",
+                found: row.kind.clone(),
+            })?,
+            runtime_ms: row.runtime_ms.map(unsigned),
+            observation,
+            agreed,
+            version: row.version,
+        });
+    }
+    Ok(candidates)
+}
+
+/// A write to be queued.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// At which item.
+    pub item_id: i64,
+    /// What it should be.
+    pub wanted: Wanted,
+    /// The version of the truth that wants it.
+    pub version: i64,
+}
+
+/// Queues writes of an account. An entry that waits already is renewed; a dead one comes to life again when the truth has changed since.
+pub async fn enqueue(
+    connection: &mut Connection,
+    account_id: i64,
+    entries: &[Entry],
+    run_id: Option<i64>,
+    now: Timestamp,
+) -> Result<()> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let (at, position): (Vec<Option<Stamp>>, Vec<Option<i64>>) =
+        entries.iter().map(|entry| parts(&entry.wanted)).unzip();
+    sqlx::query!(
+        r#"insert into outbox (account_id, item_id, want, want_at, want_position_ms, version, state, next_try_at, enqueued_at, run_id)
+           select $1, new.item_id, new.want, new.want_at, new.position, new.version, 'pending', $2, $2, $3
+           from unnest($4::bigint[], $5::text[], $6::timestamptz[], $7::bigint[], $8::bigint[]) as new (item_id, want, want_at, position, version)
+           on conflict (account_id, item_id) where state in ('pending', 'dead') do update set
+               want = excluded.want, want_at = excluded.want_at, want_position_ms = excluded.want_position_ms, version = excluded.version,
+               state = case when outbox.version <> excluded.version then 'pending' else outbox.state end,
+               attempts = case when outbox.version <> excluded.version then 0 else outbox.attempts end,
+               next_try_at = case when outbox.version <> excluded.version then excluded.next_try_at else outbox.next_try_at end,
+               run_id = excluded.run_id
+           where (outbox.want, outbox.want_at, outbox.want_position_ms, outbox.version) is distinct from
+               (excluded.want, excluded.want_at, excluded.want_position_ms, excluded.version)"#,
+        account_id,
+        bind(now),
+        run_id,
+        &entries.iter().map(|entry| entry.item_id).collect::<Vec<_>>(),
+        &entries.iter().map(|entry| entry.wanted.as_str().to_owned()).collect::<Vec<_>>(),
+        &at as _,
+        &position as _,
+        &entries.iter().map(|entry| entry.version).collect::<Vec<_>>(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+fn parts(wanted: &Wanted) -> (Option<Stamp>, Option<i64>) {
+    match *wanted {
+        Wanted::Played { at } => (at.map(Stamp::from), None),
+        Wanted::Position { position_ms, at } => (Some(at.into()), Some(big(position_ms))),
+        Wanted::Unplayed | Wanted::NoPosition => (None, None),
+    }
+}
+
+/// An entry whose time has come.
+#[derive(Debug, Clone)]
+pub struct Due {
+    /// Its key.
+    pub id: i64,
+    /// At which item.
+    pub item_id: i64,
+    /// How often it was tried.
+    pub attempts: i32,
+}
+
+/// Up to `limit` entries of an account whose time has come, oldest play first. Call it by whoever holds the server's write lane.
+pub async fn due(connection: &mut Connection, account_id: i64, now: Timestamp, limit: i64) -> Result<Vec<Due>> {
+    let rows = sqlx::query_as!(
+        Due,
+        r#"select id, item_id, attempts from outbox
+           where account_id = $1 and state = 'pending' and next_try_at <= $2 order by want_at nulls first, item_id limit $3"#,
+        account_id,
+        bind(now),
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows)
+}
+
+/// How an entry ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum End {
+    /// The server took it.
+    Written,
+    /// The server had it already.
+    AlreadyRight,
+    /// It is no longer wanted, or can't be: see the reason.
+    Dropped,
+}
+
+impl End {
+    /// The word in the database and in output.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Written => "written",
+            Self::AlreadyRight => "already-right",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
+/// Ends entries. `reason`: why one was dropped.
+pub async fn finish(
+    connection: &mut Connection,
+    ended: &[(i64, End, Option<String>)],
+    run_id: Option<i64>,
+    now: Timestamp,
+) -> Result<()> {
+    sqlx::query!(
+        r#"update outbox o set state = new.state, error = new.reason, finished_at = $1, run_id = coalesce($2, o.run_id),
+               attempts = o.attempts + case when new.state = 'written' then 1 else 0 end
+           from unnest($3::bigint[], $4::text[], $5::text[]) as new (id, state, reason) where o.id = new.id"#,
+        bind(now),
+        run_id,
+        &ended.iter().map(|(id, _, _)| *id).collect::<Vec<_>>(),
+        &ended.iter().map(|(_, end, _)| end.as_str().to_owned()).collect::<Vec<_>>(),
+        &ended.iter().map(|(_, _, reason)| reason.clone()).collect::<Vec<_>>() as _,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A try that failed, or an entry that must wait.
+#[derive(Debug, Clone)]
+pub struct Failed {
+    /// Which entry.
+    pub id: i64,
+    /// When to try again; None: it is given up until somebody says otherwise.
+    pub next_try_at: Option<Timestamp>,
+    /// Whether it counts as a try.
+    pub counts: bool,
+    /// What went wrong. Holds no secret.
+    pub error: String,
+}
+
+/// Notes failed tries.
+pub async fn fail(connection: &mut Connection, failed: &[Failed]) -> Result<()> {
+    sqlx::query!(
+        r#"update outbox o set attempts = o.attempts + case when new.counts then 1 else 0 end, error = new.error,
+               next_try_at = coalesce(new.next_try_at, o.next_try_at), state = case when new.next_try_at is null then 'dead' else 'pending' end
+           from unnest($1::bigint[], $2::timestamptz[], $3::boolean[], $4::text[]) as new (id, next_try_at, counts, error) where o.id = new.id"#,
+        &failed.iter().map(|one| one.id).collect::<Vec<_>>(),
+        &failed.iter().map(|one| one.next_try_at.map(Stamp::from)).collect::<Vec<_>>() as _,
+        &failed.iter().map(|one| one.counts).collect::<Vec<_>>(),
+        &failed.iter().map(|one| one.error.clone()).collect::<Vec<_>>(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// How many entries of an account wait, and how many are dead.
+pub async fn depth(connection: &mut Connection, account_id: i64) -> Result<(u64, u64)> {
+    let row = sqlx::query!(
+        r#"select count(*) filter (where state = 'pending') as "pending!", count(*) filter (where state = 'dead') as "dead!"
+           from outbox where account_id = $1 and state in ('pending', 'dead')"#,
+        account_id,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok((unsigned(row.pending), unsigned(row.dead)))
+}
+
+/// Lets waiting entries of an account be tried at once, whatever their backoff; with `dead` the given-up ones too. Returns how many.
+pub async fn retry(
+    connection: &mut Connection,
+    account_id: Option<i64>,
+    id: Option<i64>,
+    dead: bool,
+    now: Timestamp,
+) -> Result<u64> {
+    let changed = sqlx::query!(
+        r#"update outbox set state = 'pending', attempts = case when state = 'dead' then 0 else attempts end, next_try_at = $4
+           where ($1::bigint is null or account_id = $1) and ($2::bigint is null or id = $2)
+               and (state = 'pending' or (state = 'dead' and $3))"#,
+        account_id,
+        id,
+        dead,
+        bind(now),
+    )
+    .execute(connection)
+    .await?
+    .rows_affected();
+    Ok(changed)
+}
+
+/// An entry as it is shown.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Shown {
+    /// Its key.
+    pub id: i64,
+    /// The server.
+    pub server: String,
+    /// The person.
+    pub person: String,
+    /// The title.
+    pub title: String,
+    /// `played`, `unplayed`, `position` or `no-position`.
+    pub want: String,
+    /// `pending` or `dead`.
+    pub state: String,
+    /// How often it was tried.
+    pub attempts: i32,
+    /// When it is tried next.
+    pub next_try_at: Timestamp,
+    /// What went wrong last.
+    pub error: Option<String>,
+}
+
+/// The entries that wait or are dead, oldest first.
+pub async fn list(connection: &mut Connection, dead_only: bool, limit: i64) -> Result<Vec<Shown>> {
+    let rows = sqlx::query!(
+        r#"select o.id, s.name as server, p.name as person, o.want, o.state, o.attempts, o.next_try_at, o.error,
+               concat_ws(' ', i.show_name, case when i.season is not null then
+                   format('S%sE%s', lpad(i.season::text, 2, '0'), lpad(i.episode::text, 2, '0')) end, i.name) as "title!"
+           from outbox o join account a on a.id = o.account_id join server s on s.id = a.server_id join person p on p.id = a.person_id
+           join item i on i.id = o.item_id
+           where o.state = 'dead' or (o.state = 'pending' and not $1)
+           order by o.id limit $2"#,
+        dead_only,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Shown {
+            id: row.id,
+            server: row.server,
+            person: row.person,
+            title: row.title,
+            want: row.want,
+            state: row.state,
+            attempts: row.attempts,
+            next_try_at: row.next_try_at.to_jiff(),
+            error: row.error,
+        })
+        .collect())
+}
