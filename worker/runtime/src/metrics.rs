@@ -1,0 +1,384 @@
+//! Everything that is measured, declared once. To add a metric: one field in [`Metrics`], its doc comment is the help text. Labels are closed
+//! sets, or bounded by the configuration (server names); titles and persons are never labels. Observing lives in guards, not in the logic.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use prometheus::{Registry, TextEncoder};
+
+use crate::Exit;
+
+mod declare;
+mod guards;
+
+pub use declare::{Counter, Gauge, Histogram, LabelValue, Labels};
+use declare::{label_values, labels, metrics};
+pub use guards::{RequestGuard, RunGuard};
+
+/// Local servers answer in milliseconds, pages of large libraries take seconds, time-outs are at 30 and above.
+const REQUEST_SECONDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+/// Below a second is the aim with a follower running, minutes is the way by scheduled jobs.
+const DELIVERY_SECONDS: [f64; 12] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 600.0, 3_600.0, 86_400.0];
+/// From an import that finds nothing new to the first reading of everything.
+const RUN_SECONDS: [f64; 11] = [0.5, 1.0, 2.5, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3_600.0];
+
+metrics! {
+    /// All metrics of a process, and the registry that exports them.
+    pub struct Metrics {
+        /// 1 for the program and version that is running.
+        build_info: Gauge<Build>;
+
+        /// Requests to media servers, each attempt counted, by what came of it. Alert on a share of unauthorized or unreachable.
+        server_requests_total: Counter<Request>;
+        /// How long media servers took to answer, the whole body included.
+        server_request_duration_seconds: Histogram<Call>, buckets REQUEST_SECONDS;
+        /// How far a server's clock is ahead of ours. Stamps are corrected by it; alert when it is large, since it is read only once a run.
+        server_clock_offset_seconds: Gauge<Server>;
+
+        /// Items read from a server.
+        items_read_total: Counter<Server>;
+        /// Items whose state differed from what was last seen at that server.
+        items_changed_total: Counter<Server>;
+        /// Items that could not be matched to a title, for want of ids.
+        items_unmatched_total: Counter<Server>;
+        /// Items whose ids contradict what is known and were kept apart.
+        items_conflicting_total: Counter<Server>;
+        /// Changes that a server told, by what they were taken for. An echo is our own write coming back.
+        events_total: Counter<Happened>;
+
+        /// Writes to a server by what came of them. Alert on dead: those are tried no more until a person looks.
+        writes_total: Counter<Written>;
+        /// From the moment a change was known here to its write at the server.
+        delivery_duration_seconds: Histogram<Server>, buckets DELIVERY_SECONDS;
+        /// Writes in the outbox. Alert on any that are dead, and on pending ones that don't get fewer.
+        outbox_writes: Gauge<Outbox>;
+
+        /// Plans that the brake stopped.
+        plans_held_total: Counter<Server>;
+        /// Held plans that wait for approval now. Alert on any.
+        held_plans: Gauge<Server>;
+
+        /// How long runs took, by how they ended.
+        run_duration_seconds: Histogram<Run>, buckets RUN_SECONDS;
+        /// When a run of this verb last ended well, in seconds since 1970. Alert when it is older than two of its schedules.
+        run_last_success_timestamp_seconds: Gauge<OfVerb>;
+    }
+}
+
+labels! {
+    /// Which program.
+    Build { name: &'static str, version: &'static str }
+    /// A server alone.
+    Server { server: ServerName }
+    /// A kind of request.
+    Call { server: ServerName, kind: Kind, operation: Operation }
+    /// A request and what came of it.
+    Request { server: ServerName, kind: Kind, operation: Operation, outcome: RequestOutcome }
+    /// A change and where it was told.
+    Happened { server: ServerName, event: Event }
+    /// A write and what came of it.
+    Written { server: ServerName, outcome: WriteOutcome }
+    /// A part of the outbox.
+    Outbox { server: ServerName, state: OutboxState }
+    /// A verb alone.
+    OfVerb { verb: Verb }
+    /// A run and how it ended.
+    Run { verb: Verb, outcome: RunOutcome }
+}
+
+label_values! {
+    /// The kinds of media server.
+    Kind {
+        /// Plex Media Server.
+        Plex = "plex",
+        /// Jellyfin.
+        Jellyfin = "jellyfin",
+        /// Emby.
+        Emby = "emby",
+    }
+    /// What a request is for.
+    Operation {
+        /// Who are you?
+        Identify = "identify",
+        /// User name and password for a token, or one user's token by another's.
+        Login = "login",
+        /// The users.
+        Accounts = "accounts",
+        /// The libraries.
+        Libraries = "libraries",
+        /// Numbers of a library, without items.
+        Counts = "counts",
+        /// A page of items.
+        Items = "items",
+        /// Items by their ids, before a write.
+        ItemsById = "items_by_id",
+        /// What is being played.
+        Playing = "playing",
+        /// A change of state.
+        Write = "write",
+        /// Registering a webhook.
+        Webhook = "webhook",
+    }
+    /// What came of a request.
+    RequestOutcome {
+        /// Answered, and understood.
+        Ok = "ok",
+        /// 401, 403: the token isn't valid or may not do this.
+        Unauthorized = "unauthorized",
+        /// 404.
+        NotFound = "not_found",
+        /// 429.
+        RateLimited = "rate_limited",
+        /// Any other 4xx.
+        Refused = "refused",
+        /// 5xx.
+        ServerError = "server_error",
+        /// No answer in time.
+        Timeout = "timeout",
+        /// No connection: name, network, TLS, or reset.
+        Unreachable = "unreachable",
+        /// An answer that is cut off or isn't what it should be.
+        Unreadable = "unreadable",
+        /// We gave up waiting: the process is ending.
+        Abandoned = "abandoned",
+    }
+    /// What a change is taken for.
+    Event {
+        /// Watched.
+        Played = "played",
+        /// Watched once more.
+        PlayedAgain = "played_again",
+        /// Marked as not watched.
+        Unplayed = "unplayed",
+        /// Watched up to some position.
+        Position = "position",
+        /// Our own write, seen again.
+        Echo = "echo",
+    }
+    /// What came of a write.
+    WriteOutcome {
+        /// Written.
+        Written = "written",
+        /// The server held the wanted state already.
+        AlreadyRight = "already_right",
+        /// Not written for now or for good: being played, changed meanwhile, gone.
+        Skipped = "skipped",
+        /// Failed, and will be tried again.
+        Failed = "failed",
+        /// Failed too often, or in a way that trying can't help.
+        Dead = "dead",
+    }
+    /// Where a write in the outbox stands.
+    OutboxState {
+        /// To be written.
+        Pending = "pending",
+        /// Tried no more until a person asks for it.
+        Dead = "dead",
+    }
+    /// What a run does.
+    Verb {
+        /// Reads the servers.
+        Import = "import",
+        /// Writes what differs.
+        Export = "export",
+        /// Drains the outbox.
+        Push = "push",
+        /// Import, then export.
+        Sync = "sync",
+        /// Removes what is old.
+        Prune = "prune",
+        /// Writes files.
+        Backup = "backup",
+        /// Reads files.
+        Restore = "restore",
+    }
+    /// How a run ended.
+    RunOutcome {
+        /// Everything was done.
+        Done = "done",
+        /// Something failed that may go well the next time.
+        TryAgain = "try_again",
+        /// Only a person can help.
+        Configuration = "configuration",
+        /// The brake holds a plan.
+        Held = "held",
+        /// Another worker was at it.
+        Skipped = "skipped",
+        /// Ended before it was through: by a signal, or by a fault of ours.
+        Abandoned = "abandoned",
+    }
+}
+
+impl From<Exit> for RunOutcome {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Done => Self::Done,
+            Exit::TryAgain => Self::TryAgain,
+            Exit::Configuration => Self::Configuration,
+            Exit::Held => Self::Held,
+        }
+    }
+}
+
+/// The name of a configured server (of its MediaServer), and nothing else: what a request brings in would make series without bound.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ServerName(Arc<str>);
+
+impl ServerName {
+    /// The name as configured.
+    pub fn configured(name: &str) -> Self {
+        Self(name.into())
+    }
+}
+
+impl LabelValue for ServerName {
+    fn as_label(&self) -> &str {
+        &self.0
+    }
+}
+
+/// One metric's declaration, for documentation.
+#[derive(Debug, Clone, Copy)]
+pub struct Declared {
+    /// Without the namespace `watchstate_`.
+    pub name: &'static str,
+    /// `Counter`, `Gauge`, `Histogram`.
+    pub kind: &'static str,
+    /// The labels' names.
+    pub labels: &'static [&'static str],
+    /// What it tells, and what to alert on.
+    pub help: &'static str,
+}
+
+/// The metrics can't be registered or encoded: a mistake of ours, found by the tests.
+#[derive(Debug, thiserror::Error)]
+#[error("the metrics contradict each other")]
+pub struct MetricsError(#[from] prometheus::Error);
+
+impl Metrics {
+    /// The content type of [`Self::encode`].
+    pub const CONTENT_TYPE: &'static str = "text/plain; version=0.0.4; charset=utf-8";
+
+    /// A registry of its own with all metrics, and those of the process (CPU, memory, file descriptors; on Linux).
+    pub fn new() -> Result<Self, MetricsError> {
+        let registry = Registry::new();
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        Ok(Self::declare(registry)?)
+    }
+
+    /// All series in the text format of Prometheus.
+    pub fn encode(&self) -> Result<String, MetricsError> {
+        Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
+    }
+
+    /// A run that another process measured, such as a Job whose row in `run` is read by a long-lived one.
+    pub fn observe_run(&self, verb: Verb, outcome: RunOutcome, took: Duration) {
+        self.run_duration_seconds.observe(&Run { verb, outcome }, took);
+    }
+
+    /// A run of this verb ended well then.
+    pub fn succeeded(&self, verb: Verb, at: Timestamp) {
+        self.run_last_success_timestamp_seconds.set(&OfVerb { verb }, at.as_duration().as_secs_f64());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn home() -> ServerName {
+        ServerName::configured("home")
+    }
+
+    #[test]
+    fn every_metric_has_a_help_text_and_a_name_by_the_conventions() {
+        Metrics::new().unwrap();
+        for Declared { name, kind, help, labels } in Metrics::DECLARED {
+            assert!(help.trim().ends_with('.'), "{name}: {help}");
+            assert_eq!(*kind == "Counter", name.ends_with("_total"), "{name}");
+            assert!(*kind != "Histogram" || name.ends_with("_seconds"), "{name}");
+            assert!(labels.iter().all(|label| !["title", "person", "user", "id"].contains(label)), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_text_holds_the_doc_comment_as_help_and_the_labels_by_name() {
+        let metrics = Metrics::new().unwrap();
+        metrics.items_read_total.add(&Server { server: home() }, 3);
+        metrics.writes_total.inc(&Written { server: home(), outcome: WriteOutcome::AlreadyRight });
+        metrics.succeeded(Verb::Import, Timestamp::from_millisecond(1_500).unwrap());
+        let text = metrics.encode().unwrap();
+        for line in [
+            "# HELP watchstate_items_read_total Items read from a server.",
+            "# TYPE watchstate_items_read_total counter",
+            "watchstate_items_read_total{server=\"home\"} 3",
+            "watchstate_writes_total{outcome=\"already_right\",server=\"home\"} 1",
+            "watchstate_run_last_success_timestamp_seconds{verb=\"import\"} 1.5",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_process_is_measured_too() {
+        let text = Metrics::new().unwrap().encode().unwrap();
+        assert!(text.contains("\nprocess_resident_memory_bytes "), "{text}");
+    }
+
+    #[test]
+    fn a_request_counts_once_with_its_outcome_and_duration() {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let call = Call { server: home(), kind: Kind::Plex, operation: Operation::Items };
+        metrics.request(call.clone()).finish(RequestOutcome::RateLimited);
+        drop(metrics.request(call.clone()));
+        let count = |outcome| {
+            let (server, kind, operation) = (home(), Kind::Plex, Operation::Items);
+            metrics.server_requests_total.get(&Request { server, kind, operation, outcome })
+        };
+        assert_eq!(count(RequestOutcome::RateLimited), 1);
+        assert_eq!(count(RequestOutcome::Abandoned), 1);
+        assert_eq!(count(RequestOutcome::Ok), 0);
+        assert_eq!(metrics.server_request_duration_seconds.count(&call), 2);
+    }
+
+    #[test]
+    fn a_run_that_leaves_early_counts_as_abandoned() {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        drop(metrics.run(Verb::Import));
+        metrics.run(Verb::Import).finish(Exit::Held);
+        let count = |outcome| metrics.run_duration_seconds.count(&Run { verb: Verb::Import, outcome });
+        assert_eq!((count(RunOutcome::Abandoned), count(RunOutcome::Held), count(RunOutcome::Done)), (1, 1, 0));
+    }
+
+    #[test]
+    fn gauges_of_servers_that_are_gone_can_be_forgotten() {
+        let metrics = Metrics::new().unwrap();
+        metrics.outbox_writes.set(&Outbox { server: home(), state: OutboxState::Dead }, 2.0);
+        assert!(metrics.encode().unwrap().contains("watchstate_outbox_writes{server=\"home\",state=\"dead\"} 2"));
+        metrics.outbox_writes.clear();
+        assert!(!metrics.encode().unwrap().contains("watchstate_outbox_writes{"));
+    }
+
+    #[test]
+    fn label_values_are_distinct_lower_case_words() {
+        fn check<T: Copy>(all: &[T], text: fn(T) -> &'static str) {
+            let words: std::collections::BTreeSet<_> = all.iter().map(|value| text(*value)).collect();
+            assert_eq!(words.len(), all.len());
+            assert!(words.iter().all(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '_')), "{words:?}");
+        }
+        check(Kind::ALL, Kind::as_str);
+        check(Operation::ALL, Operation::as_str);
+        check(RequestOutcome::ALL, RequestOutcome::as_str);
+        check(Event::ALL, Event::as_str);
+        check(WriteOutcome::ALL, WriteOutcome::as_str);
+        check(OutboxState::ALL, OutboxState::as_str);
+        check(Verb::ALL, Verb::as_str);
+        check(RunOutcome::ALL, RunOutcome::as_str);
+        for exit in Exit::ALL {
+            assert_eq!(RunOutcome::from(exit).as_str(), exit.as_str());
+        }
+    }
+}

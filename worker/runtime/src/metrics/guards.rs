@@ -1,0 +1,66 @@
+//! Guards measure what is under way, so that an early return is counted as well and the logic has no lines about metrics.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Call, Metrics, Request, RequestOutcome, RunOutcome, Verb};
+
+impl Metrics {
+    /// Measures one request from now on; dropped without [`RequestGuard::finish`], it counts as abandoned.
+    pub fn request(self: &Arc<Self>, call: Call) -> RequestGuard {
+        RequestGuard { metrics: self.clone(), call, began: Instant::now(), outcome: RequestOutcome::Abandoned }
+    }
+
+    /// Measures one run from now on; dropped without [`RunGuard::finish`], it counts as abandoned.
+    pub fn run(self: &Arc<Self>, verb: Verb) -> RunGuard {
+        RunGuard { metrics: self.clone(), verb, began: Instant::now(), outcome: RunOutcome::Abandoned }
+    }
+}
+
+/// A request under way.
+#[derive(Debug)]
+#[must_use = "dropped at once, the request counts as abandoned"]
+pub struct RequestGuard {
+    metrics: Arc<Metrics>,
+    call: Call,
+    began: Instant,
+    outcome: RequestOutcome,
+}
+
+impl RequestGuard {
+    /// The request ended so.
+    pub fn finish(mut self, outcome: RequestOutcome) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for RequestGuard {
+    fn drop(&mut self) {
+        let Call { server, kind, operation } = self.call.clone();
+        self.metrics.server_request_duration_seconds.observe(&self.call, self.began.elapsed());
+        self.metrics.server_requests_total.inc(&Request { server, kind, operation, outcome: self.outcome });
+    }
+}
+
+/// A run under way.
+#[derive(Debug)]
+#[must_use = "dropped at once, the run counts as abandoned"]
+pub struct RunGuard {
+    metrics: Arc<Metrics>,
+    verb: Verb,
+    began: Instant,
+    outcome: RunOutcome,
+}
+
+impl RunGuard {
+    /// The run ended so.
+    pub fn finish(mut self, outcome: impl Into<RunOutcome>) {
+        self.outcome = outcome.into();
+    }
+}
+
+impl Drop for RunGuard {
+    fn drop(&mut self) {
+        self.metrics.observe_run(self.verb, self.outcome, self.began.elapsed());
+    }
+}
