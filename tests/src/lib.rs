@@ -1,4 +1,8 @@
 //! Simulated media servers (Plex, Jellyfin, Emby) for tests and demos, so close to the real ones that other people's
 //! client libraries believe them.
 
+pub mod control;
+pub mod http;
+pub mod mediabrowser;
+pub mod server;
 pub mod world;

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use tokio::sync::broadcast;
 
+use crate::http::{Fault, Http, RequestLog};
+
 mod clock;
 mod flavor;
 mod household;
@@ -48,6 +50,7 @@ pub struct World {
     model: Arc<Mutex<Model>>,
     clock: Clock,
     changes: broadcast::Sender<Change>,
+    http: Http,
 }
 
 impl World {
@@ -64,7 +67,7 @@ impl World {
     /// A server that holds `model`.
     pub fn of(model: Model, time: TimeSource) -> Self {
         let (changes, _) = broadcast::channel(4096);
-        Self { model: Arc::new(Mutex::new(model)), clock: Clock::new(time), changes }
+        Self { model: Arc::new(Mutex::new(model)), clock: Clock::new(time), changes, http: Http::default() }
     }
 
     /// Reads a world saved by [`to_json`](Self::to_json).
@@ -106,6 +109,26 @@ impl World {
     /// Everything that happens from now on.
     pub fn changes(&self) -> broadcast::Receiver<Change> {
         self.changes.subscribe()
+    }
+
+    /// Log and faults of the HTTP side.
+    pub const fn http(&self) -> &Http {
+        &self.http
+    }
+
+    /// What was asked through HTTP.
+    pub const fn log(&self) -> &RequestLog {
+        &self.http.log
+    }
+
+    /// Lets requests fail.
+    pub fn inject(&self, fault: Fault) {
+        self.http.faults.inject(fault);
+    }
+
+    /// Removes all faults.
+    pub fn heal(&self) {
+        self.http.faults.heal();
     }
 
     // ---- people ----
