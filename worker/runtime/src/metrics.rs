@@ -97,14 +97,16 @@ label_values! {
         /// Emby.
         Emby = "emby",
     }
-    /// What a request is for.
+    /// What a request is for; the words of the servers package.
     Operation {
+        /// User name and password for a token.
+        Login = "login",
         /// Who are you?
         Identify = "identify",
-        /// User name and password for a token, or one user's token by another's.
-        Login = "login",
         /// The users.
         Accounts = "accounts",
+        /// Access for an account.
+        Open = "open",
         /// The libraries.
         Libraries = "libraries",
         /// Numbers of a library, without items.
@@ -115,33 +117,51 @@ label_values! {
         ItemsById = "items_by_id",
         /// What is being played.
         Playing = "playing",
-        /// A change of state.
-        Write = "write",
+        /// A write.
+        MarkPlayed = "mark_played",
+        /// A write.
+        MarkUnplayed = "mark_unplayed",
+        /// A write.
+        SetPosition = "set_position",
+        /// A write.
+        ClearPosition = "clear_position",
         /// Registering a webhook.
         Webhook = "webhook",
+        /// Anything else.
+        Other = "other",
     }
-    /// What came of a request.
+    /// What came of a request; the words of the servers package.
     RequestOutcome {
         /// Answered, and understood.
         Ok = "ok",
-        /// 401, 403: the token isn't valid or may not do this.
-        Unauthorized = "unauthorized",
-        /// 404.
-        NotFound = "not_found",
-        /// 429.
-        RateLimited = "rate_limited",
-        /// Any other 4xx.
-        Refused = "refused",
-        /// 5xx.
-        ServerError = "server_error",
-        /// No answer in time.
-        Timeout = "timeout",
         /// No connection: name, network, TLS, or reset.
         Unreachable = "unreachable",
-        /// An answer that is cut off or isn't what it should be.
-        Unreadable = "unreadable",
-        /// We gave up waiting: the process is ending.
+        /// No answer in time.
+        TimedOut = "timed_out",
+        /// The token or login was refused (401).
+        Unauthorized = "unauthorized",
+        /// The token is good, but not for this (403).
+        Forbidden = "forbidden",
+        /// The item, account or route isn't known (404).
+        NotFound = "not_found",
+        /// Too many requests (429).
+        RateLimited = "rate_limited",
+        /// The server failed (5xx).
+        ServerFailure = "server_failure",
+        /// An answer that is cut off or isn't what was asked for.
+        BadAnswer = "bad_answer",
+        /// The address leads to another server.
+        WrongServer = "wrong_server",
+        /// The server can't do this.
+        Unsupported = "unsupported",
+        /// The configuration can't work.
+        Configuration = "configuration",
+        /// A write that may or may not have happened.
+        Uncertain = "uncertain",
+        /// We stopped waiting: the process is ending.
         Abandoned = "abandoned",
+        /// Anything else.
+        Other = "other",
     }
     /// What a change is taken for.
     Event {
@@ -273,6 +293,13 @@ impl Metrics {
         Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
     }
 
+    /// A request that was measured elsewhere. For one that is about to be sent, [`Self::request`].
+    pub fn observe_request(&self, request: &Request, took: Duration) {
+        let Request { server, kind, operation, outcome: _ } = request.clone();
+        self.server_request_duration_seconds.observe(&Call { server, kind, operation }, took);
+        self.server_requests_total.inc(request);
+    }
+
     /// A run that another process measured, such as a Job whose row in `run` is read by a long-lived one.
     pub fn observe_run(&self, verb: Verb, outcome: RunOutcome, took: Duration) {
         self.run_duration_seconds.observe(&Run { verb, outcome }, took);
@@ -377,6 +404,8 @@ mod tests {
         check(OutboxState::ALL, OutboxState::as_str);
         check(Verb::ALL, Verb::as_str);
         check(RunOutcome::ALL, RunOutcome::as_str);
+        assert_eq!(Kind::named("Jellyfin"), Some(Kind::Jellyfin));
+        assert_eq!(Kind::named("Kodi"), None);
         for exit in Exit::ALL {
             assert_eq!(RunOutcome::from(exit).as_str(), exit.as_str());
         }

@@ -11,7 +11,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanData, SpanExporter};
-use tracing::{Level, Span, Subscriber};
+use tracing::{Level, Metadata, Span, Subscriber};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::filter_fn;
@@ -119,8 +119,8 @@ impl Traces {
         Ok(Some(Self { provider: provider.build(), parent, name: service.name }))
     }
 
-    /// The layer that turns our spans and events into spans, independent of the log's level. Clients' own spans are left out: those of the
-    /// exporter would never end.
+    /// The layer that exports spans, and events at info and above, independent of the log's level. Our own spans down to debug: those of
+    /// requests to media servers. Spans of HTTP libraries are left out: the exporter's own requests would never end.
     pub(crate) fn layer<S>(&self) -> impl Layer<S> + Send + Sync + use<S>
     where
         S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
@@ -129,7 +129,7 @@ impl Traces {
             .with_tracer(self.provider.tracer(self.name))
             .with_threads(false)
             .with_tracked_inactivity(false)
-            .with_filter(filter_fn(|metadata| *metadata.level() <= Level::INFO && !logs::is_wire(metadata)))
+            .with_filter(filter_fn(is_exported))
     }
 
     /// Makes the span part of the trace that `TRACEPARENT` names, if it names one. Only before the span is first entered.
@@ -145,6 +145,11 @@ impl Traces {
     pub(crate) fn shutdown(&self, limit: Duration) -> OTelSdkResult {
         self.provider.shutdown_with_timeout(limit)
     }
+}
+
+fn is_exported(metadata: &Metadata<'_>) -> bool {
+    let ours = metadata.is_span() && metadata.target().starts_with(logs::OURS);
+    *metadata.level() <= if ours { Level::DEBUG } else { Level::INFO } && !logs::is_wire(metadata)
 }
 
 /// Masks secrets in everything that leaves with a span.

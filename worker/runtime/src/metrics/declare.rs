@@ -199,6 +199,11 @@ macro_rules! label_values {
             /// All of them.
             pub const ALL: &'static [Self] = &[$(Self::$value),+];
 
+            /// The value that is written so, in whatever case; for words that come from another package.
+            pub fn named(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|value| value.as_str().eq_ignore_ascii_case(text))
+            }
+
             /// As it is exported.
             pub const fn as_str(self) -> &'static str {
                 match self {

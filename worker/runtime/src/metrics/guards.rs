@@ -37,8 +37,8 @@ impl RequestGuard {
 impl Drop for RequestGuard {
     fn drop(&mut self) {
         let Call { server, kind, operation } = self.call.clone();
-        self.metrics.server_request_duration_seconds.observe(&self.call, self.began.elapsed());
-        self.metrics.server_requests_total.inc(&Request { server, kind, operation, outcome: self.outcome });
+        let request = Request { server, kind, operation, outcome: self.outcome };
+        self.metrics.observe_request(&request, self.began.elapsed());
     }
 }
 

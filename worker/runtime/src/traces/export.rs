@@ -66,7 +66,11 @@ async fn spans_reach_the_collector_before_the_end_with_the_services_name_and_no_
     let traces = start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &address)]);
     traced(traces, |_| {
         let _import = tracing::info_span!("import", server = "home").entered();
+        let _page = tracing::debug_span!("request", page = 1).entered();
+        let _other = tracing::debug_span!(target: "sqlx", "not exported").entered();
+        let _wire = tracing::info_span!(target: "hyper::client", "not exported").entered();
         let _read = tracing::info_span!("read", url = "http://plex/?X-Plex-Token=s3cret").entered();
+        tracing::debug!("not exported");
         tracing::info!(token = "s3cret", "asked with Authorization: s3cret");
     })
     .await;
@@ -74,12 +78,14 @@ async fn spans_reach_the_collector_before_the_end_with_the_services_name_and_no_
     let request = received.try_recv().expect("everything had arrived when shutdown returned");
     let mut names: Vec<_> = spans(&request).iter().map(|span| span.name.clone()).collect();
     names.sort();
-    assert_eq!(names, ["import", "read"]);
+    assert_eq!(names, ["import", "read", "request"]);
     let shown = format!("{request:?}");
     for expected in ["watchstate-test", "service.version", "1.2.3", "X-Plex-Token=***"] {
         assert!(shown.contains(expected), "{expected} is missing in {shown}");
     }
-    assert!(!shown.contains("s3cret"), "{shown}");
+    for hidden in ["s3cret", "not exported"] {
+        assert!(!shown.contains(hidden), "{hidden} is in {shown}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
