@@ -1,8 +1,9 @@
 //! The `MediaServer` resource: one Plex, Jellyfin or Emby server, who watches there, and what may be
-//! read from it and written to it. Its CEL rules are in [`rules`], each with its twin in Rust.
+//! read from it and written to it. Its CEL rules are in `rules`, each with its twin in Rust.
 
 #![expect(clippy::struct_excessive_bools, reason = "switches that users set one by one")]
 #![expect(clippy::doc_markdown, reason = "field docs are what kubectl explain shows: plain text")]
+#![expect(rustdoc::bare_urls, reason = "as above")]
 
 mod rules;
 mod status;

@@ -158,3 +158,126 @@ fn schema_of<T: JsonSchema>() -> JSONSchemaProps {
         .into_root_schema_for::<T>();
     serde_json::from_value(schema.to_value()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Calls `each` for every part of every published schema, with its path.
+    fn visit(each: &mut dyn FnMut(&str, &Value)) {
+        fn parts(schema: &Value, at: &str, each: &mut dyn FnMut(&str, &Value)) {
+            each(at, schema);
+            for (name, child) in schema["properties"].as_object().into_iter().flatten() {
+                parts(child, &format!("{at}.{name}"), each);
+            }
+            for key in ["items", "additionalProperties"].into_iter().filter(|key| schema[key].is_object()) {
+                parts(&schema[key], &format!("{at}[]"), each);
+            }
+        }
+        for (file, definition) in definitions() {
+            let definition = serde_json::to_value(definition).unwrap();
+            parts(definition.pointer("/spec/versions/0/schema/openAPIV3Schema").unwrap(), file, each);
+        }
+    }
+
+    /// Kubernetes' own types are described and bounded by Kubernetes.
+    fn is_ours(path: &str) -> bool {
+        !["conditions[]", "resources.", "affinity.", "tolerations[]", "env[]", "imagePullSecrets[]"]
+            .iter()
+            .any(|foreign| path.contains(foreign))
+    }
+
+    #[test]
+    fn every_keyword_of_the_schemas_is_known_to_the_walk() {
+        const KNOWN: [&str; 24] = [
+            "additionalProperties",
+            "default",
+            "description",
+            "enum",
+            "format",
+            "items",
+            "maxItems",
+            "maxLength",
+            "maxProperties",
+            "maximum",
+            "minItems",
+            "minLength",
+            "minProperties",
+            "minimum",
+            "pattern",
+            "properties",
+            "required",
+            "title",
+            "type",
+            "x-kubernetes-int-or-string",
+            "x-kubernetes-list-map-keys",
+            "x-kubernetes-list-type",
+            "x-kubernetes-preserve-unknown-fields",
+            "x-kubernetes-validations",
+        ];
+        visit(&mut |path, schema| {
+            for keyword in schema.as_object().unwrap().keys() {
+                assert!(KNOWN.contains(&keyword.as_str()), "{path}: {keyword}");
+            }
+            assert_ne!(schema["format"], "uint32", "{path}: the API server knows no such format");
+        });
+    }
+
+    #[test]
+    fn every_pattern_compiles_and_has_words_for_a_person() {
+        visit(&mut |path, schema| {
+            if let Some(expression) = schema["pattern"].as_str() {
+                assert!(regex::Regex::new(expression).is_ok(), "{path}: {expression}");
+                assert!(pattern::words(expression).is_some(), "{path}: {expression}");
+            }
+        });
+    }
+
+    #[test]
+    fn every_field_is_described_and_every_default_told_in_words() {
+        visit(&mut |path, schema| {
+            if !is_ours(path) || path.ends_with("[]") {
+                return;
+            }
+            let description = schema["description"].as_str().unwrap_or_default();
+            assert!(description.len() > 10, "{path} is not described");
+            match &schema["default"] {
+                _ if path.contains(".status") => {}
+                Value::Null | Value::Object(_) => {}
+                Value::String(text) => assert!(description.contains(&format!("Default: {text}")), "{path}"),
+                value => assert!(description.contains(&format!("Default: {value}")), "{path}"),
+            }
+        });
+    }
+
+    #[test]
+    fn every_text_and_list_that_a_user_writes_is_bounded() {
+        visit(&mut |path, schema| {
+            if !is_ours(path) || !path.contains(".spec") {
+                return;
+            }
+            let bound = match schema["type"].as_str() {
+                Some("string") if schema["enum"].is_null() => "maxLength",
+                Some("array") => "maxItems",
+                Some("integer") => "maximum",
+                Some("object") if schema["properties"].is_null() && path.contains(".worker.") => return,
+                _ => return,
+            };
+            let exempt = path.ends_with("podAnnotations[]");
+            assert!(exempt || !schema[bound].is_null(), "{path} has no {bound}");
+        });
+    }
+
+    #[test]
+    fn nothing_may_be_null_so_that_a_null_counts_as_missing() {
+        visit(&mut |path, schema| assert!(schema["nullable"].is_null(), "{path}"));
+    }
+
+    #[test]
+    fn a_field_that_kubernetes_does_not_know_is_found_in_metadata_and_in_secrets() {
+        let value = serde_json::json!({"metadata": {"name": "a", "lables": {}}, "stringDate": {}});
+        let problems = secret().check(&value, Checks::Shape);
+        let fields: Vec<_> = problems.iter().map(|problem| problem.field.as_str()).collect();
+        assert_eq!(fields, ["metadata.lables", "stringDate"]);
+    }
+}

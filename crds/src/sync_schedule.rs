@@ -1,7 +1,8 @@
 //! The `SyncSchedule` resource: which servers are synced when, how carefully, and by what pods.
-//! Its CEL rules are in [`rules`], each with its twin in Rust.
+//! Its CEL rules are in `rules`, each with its twin in Rust.
 
 #![expect(clippy::doc_markdown, reason = "field docs are what kubectl explain shows: plain text")]
+#![expect(rustdoc::bare_urls, reason = "as above")]
 
 mod backup;
 mod policy;

@@ -1,5 +1,7 @@
 //! The committed YAML is what the types say, and a document without a cluster gets the same defaults as in one.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use kube::core::cel::apply_defaults;
 use serde::Serialize;
 use serde::de::DeserializeOwned;

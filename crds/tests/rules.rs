@@ -1,6 +1,14 @@
 //! Every rule of the schemas, accepting and refusing: once by the CEL expression that the API server runs, once
 //! by its twin in Rust. A rule that is missing in the table, or has no twin, fails here.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    clippy::panic,
+    clippy::too_many_lines,
+    clippy::unwrap_used,
+    reason = "tables in a test"
+)]
+
 use std::collections::BTreeSet;
 
 use kube::CustomResourceExt;
@@ -318,7 +326,7 @@ fn judge<T: DeserializeOwned + Serialize + CustomResourceExt>(
 }
 
 fn cel_messages(verdict: Result<(), kube::core::cel::ValidationErrors>) -> Vec<String> {
-    verdict.err().into_iter().flat_map(|errors| errors.into_vec()).map(|error| error.message).collect()
+    verdict.err().into_iter().flat_map(kube::core::cel::ValidationErrors::into_vec).map(|error| error.message).collect()
 }
 
 #[test]
