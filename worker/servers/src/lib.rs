@@ -9,7 +9,10 @@ mod emby;
 mod error;
 mod http;
 mod jellyfin;
+mod lenient;
 mod mediabrowser;
+mod operation;
+mod pages;
 mod plex;
 mod selection;
 
@@ -17,9 +20,9 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use jiff::Timestamp;
 use watchstate_domain::clock::ClockOffset;
-use watchstate_domain::item::{Item, ItemState};
+use watchstate_domain::item::{Item, ItemState, ServerKind};
 
-pub use connection::{Connection, Credentials, Limits, Tls, connect};
+pub use connection::{AccountSecret, Connection, Credentials, Limits, PLEX_TV, RequestObserver, Tls, connect};
 pub use error::{ErrorKind, ServerError};
 pub use selection::{Content, Selection};
 
@@ -42,7 +45,8 @@ pub struct Identity {
 /// One account at a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// Jellyfin and Emby: the user's id. Plex: the account's id, as text.
+    /// Jellyfin and Emby: the user's id. Plex: `1` for the server's owner, as in sessions and webhooks, whether plex.tv answers or not; for others the
+    /// id at plex.tv, as text.
     pub id: String,
     /// The name that is shown.
     pub name: String,
@@ -102,8 +106,16 @@ pub enum Write {
         /// When the viewing got there.
         at: Timestamp,
     },
-    /// Take a left-over position away from a played item.
+    /// Take a left-over position away from a played item. Plex can't ([`Write::is_possible_at`]).
     ClearPosition,
+}
+
+impl Write {
+    /// False where a server of this kind has no way to do it; nothing is sent then, and the error is of kind [`ErrorKind::Unsupported`].
+    /// Plex ignores a position of 0, its `removeFromContinueWatching` only hides the item, and marking anew would count a play.
+    pub const fn is_possible_at(self, kind: ServerKind) -> bool {
+        !matches!((self, kind), (Self::ClearPosition, ServerKind::Plex))
+    }
 }
 
 /// A media server. Cheap to share; limits of concurrency and rate hold for all its views together.
@@ -113,7 +125,14 @@ pub trait MediaServer: Send + Sync {
     async fn identify(&self, now: &(dyn Fn() -> Timestamp + Send + Sync)) -> Result<Identity>;
 
     /// The accounts that the token may see. A Plex token that isn't the owner's, or a user's token at Jellyfin or Emby, sees its own only.
+    /// Plex: where plex.tv doesn't answer (or doesn't take the token) the owner's own account is all there is, with a warning in the log.
     async fn accounts(&self) -> Result<Vec<Account>>;
+
+    /// The account that the token belongs to, with fewer requests than [`MediaServer::accounts`]; None for API keys of Jellyfin and Emby. For Plex this is
+    /// what single-user set-ups need: of plex.tv only the name is asked.
+    async fn own_account(&self) -> Result<Option<Account>> {
+        Ok(self.accounts().await?.into_iter().find(|account| account.own))
+    }
 
     /// The server as `account` sees it. Plex: needs a token of that account: one of [`Credentials::accounts`], else asked of plex.tv with the
     /// owner's token (home users by switching, friends by the shared servers list). `server_id`: as in [`Identity`].
@@ -139,7 +158,9 @@ pub trait AccountView: Send + Sync {
     /// The items that the account is playing right now. Empty where the token may not ask (Plex: not the owner's). One request.
     async fn playing(&self) -> Result<Vec<String>>;
 
-    /// Writes to one item, one request. `item` is the item as it was just read. Returns the state that the server now holds as far as it can be
-    /// known: the stamp is None where the server stamps its own now.
+    /// Writes to one item, one request (a position at Emby: a read before it, since Emby replaces the whole record). `item` is the item as it
+    /// was just read. Returns the state that the server now holds as far as it can be known: the stamp is None where the server stamps its own now.
+    /// [`ErrorKind::Uncertain`]: it may or may not have happened, and must not be repeated before the item was read again.
+    /// Plex: a position beyond 89 % of the running time is written as 89 %, since Plex would take the item for played.
     async fn write(&self, item: &Item, write: &Write) -> Result<ItemState>;
 }

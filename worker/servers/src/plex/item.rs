@@ -1,0 +1,74 @@
+//! From an answer of Plex Media Server to an item.
+
+use jiff::Timestamp;
+use watchstate_domain::ids::{Ids, Kind, PlexGuid, plex_guid};
+use watchstate_domain::item::{Item, ItemState, ShowRef};
+
+use super::dto::Metadata;
+
+/// Reads one entry; None for what we don't sync.
+pub(super) fn read(dto: Metadata<'_>) -> Option<Item> {
+    let kind = match dto.kind.as_deref()? {
+        "movie" => Kind::Movie,
+        "show" => Kind::Show,
+        "episode" => Kind::Episode,
+        _ => return None,
+    };
+    let remote_id = dto.rating_key.filter(|key| !key.is_empty())?.into_owned();
+    let episode = kind == Kind::Episode;
+    let mut ids = Ids::default();
+    let mut show_ids = Ids::default();
+    let mut numbers = None;
+    let mut junk_ids = 0;
+    for guid in dto.guid.iter().chain(dto.guids.iter().filter_map(|guid| guid.id.as_ref())) {
+        match plex_guid(guid) {
+            Ok(PlexGuid { own, of_show }) => {
+                if let Some(id) = own {
+                    ids.insert(id);
+                }
+                if let Some((id, season, number)) = of_show.filter(|_| episode) {
+                    show_ids.insert(id);
+                    numbers.get_or_insert((season, number));
+                }
+            }
+            Err(_) => junk_ids += 1,
+        }
+    }
+    if let Some(id) = dto.grandparent_guid.as_deref().and_then(|guid| plex_guid(guid).ok()).and_then(|guid| guid.own) {
+        show_ids.insert(id);
+    }
+    let plays = dto.view_count.unwrap_or_default();
+    let path = dto.media.into_iter().flat_map(|media| media.parts).find_map(|part| part.file);
+    Some(Item {
+        remote_id,
+        kind,
+        title: dto.title.unwrap_or_default().into_owned(),
+        show: episode.then(|| ShowRef {
+            remote_id: dto.grandparent_rating_key.filter(|key| !key.is_empty()).map(Into::into),
+            title: dto.grandparent_title.unwrap_or_default().into_owned(),
+            ids: show_ids,
+        }),
+        // An episode carries the year in which it was first sent, not its show's.
+        year: dto.year.filter(|year| !episode && *year > 0),
+        season: dto.parent_index.filter(|_| episode).or_else(|| numbers.map(|(season, _)| season)),
+        episode: dto.index.filter(|_| episode).or_else(|| numbers.map(|(_, number)| number)),
+        // A file that holds several episodes is listed once for each.
+        episode_end: None,
+        ids,
+        junk_ids,
+        path: path.filter(|path| !path.is_empty()).map(Into::into),
+        runtime_ms: dto.duration.filter(|duration| *duration > 0),
+        added_at: dto.added_at,
+        state: ItemState {
+            played: plays > 0,
+            plays,
+            last_played_at: dto.last_viewed_at,
+            position_ms: dto.view_offset.unwrap_or_default(),
+        },
+    })
+}
+
+/// When the entry was last changed; new entries may carry the date of their arrival only.
+pub(super) fn changed_at(dto: &Metadata<'_>) -> Option<Timestamp> {
+    dto.updated_at.or(dto.added_at)
+}
