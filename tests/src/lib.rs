@@ -4,5 +4,7 @@
 pub mod control;
 pub mod http;
 pub mod mediabrowser;
+pub mod plex;
+pub mod plex_tv;
 pub mod server;
 pub mod world;

@@ -7,9 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
-use axum::Router;
 use bytes::Bytes;
-use futures::future::{self, BoxFuture};
 use futures::{StreamExt, stream};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
@@ -20,18 +18,17 @@ use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::task::{JoinHandle, JoinSet};
-use tower::ServiceExt;
 
 use crate::http::{Answer, Call, FaultKind, Http, Operation, Seen};
-use crate::world::{Clock, World};
-use crate::{control, mediabrowser};
+use crate::world::World;
+use crate::{control, mediabrowser, plex};
 
 /// Something that answers calls: a simulated media server, or plex.tv.
 pub trait Service: Send + Sync + 'static {
     /// Which route a call takes, for log and faults. Nothing is done yet.
     fn operation(&self, call: &Call) -> Operation;
     /// Carries the call out.
-    fn answer<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Answer>;
+    fn answer(&self, call: &Call) -> Answer;
     /// Log and faults.
     fn http(&self) -> &Http;
     /// The server's own time.
@@ -55,7 +52,6 @@ pub struct SimServer {
 impl SimServer {
     /// Starts a server; port 0 takes a free one.
     pub async fn start(world: World, addr: impl ToSocketAddrs) -> io::Result<Self> {
-        // Plex: Routes::of_world(&world, plex::router(world.clone()), plex::operation).
         let listening = Listening::start(Arc::new(world.clone()), addr).await?;
         Ok(Self { url: listening.url(), addr: listening.addr, world, listening })
     }
@@ -179,19 +175,19 @@ async fn handle(service: &dyn Service, request: Request<Incoming>) -> Result<Res
         }
         Some(FaultKind::Reset) => None,
         Some(FaultKind::WriteThenReset) => {
-            service.answer(&call).await;
+            service.answer(&call);
             None
         }
         Some(FaultKind::Delay(millis)) => {
             tokio::time::sleep(Duration::from_millis(millis)).await;
-            Some(service.answer(&call).await)
+            Some(service.answer(&call))
         }
         Some(FaultKind::WrongJson) => {
-            let mut answer = service.answer(&call).await;
+            let mut answer = service.answer(&call);
             answer.body = answer.body.slice(..answer.body.len() / 2);
             Some(answer)
         }
-        Some(FaultKind::CutBody) | None => Some(service.answer(&call).await),
+        Some(FaultKind::CutBody) | None => Some(service.answer(&call)),
     };
     let mut seen = Seen { duration: began.elapsed(), ..Seen::of(&call, operation) };
     if let Some(answer) = &answer {
@@ -234,11 +230,11 @@ fn respond(service: &dyn Service, answer: Answer, cut: bool) -> Response<Body> {
 
 impl Service for World {
     fn operation(&self, call: &Call) -> Operation {
-        mediabrowser::operation(call)
+        if self.flavor().is_plex() { plex::operation(call) } else { mediabrowser::operation(call) }
     }
 
-    fn answer<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Answer> {
-        Box::pin(future::ready(mediabrowser::answer(self, call)))
+    fn answer(&self, call: &Call) -> Answer {
+        if self.flavor().is_plex() { plex::answer(self, call) } else { mediabrowser::answer(self, call) }
     }
 
     fn http(&self) -> &Http {
@@ -251,64 +247,5 @@ impl Service for World {
 
     fn control(&self, call: &Call) -> Option<Answer> {
         control::answer(self, call)
-    }
-}
-
-/// Whose token a request had: put into a response's extensions by routes that are an axum router.
-#[derive(Debug, Clone)]
-pub struct CalledBy(pub String);
-
-/// A service whose routes are an axum router.
-#[derive(Debug)]
-pub struct Routes {
-    router: Router,
-    operation: fn(&Call) -> Operation,
-    http: Http,
-    clock: Clock,
-    world: Option<World>,
-}
-
-impl Routes {
-    /// The routes of a world, with its log, faults, clock and control routes.
-    pub fn of_world(world: &World, router: Router, operation: fn(&Call) -> Operation) -> Self {
-        let (http, clock) = (world.http().clone(), world.clock().clone());
-        Self { router, operation, http, clock, world: Some(world.clone()) }
-    }
-
-    /// Routes of their own (plex.tv), without control routes.
-    pub const fn new(router: Router, operation: fn(&Call) -> Operation, http: Http, clock: Clock) -> Self {
-        Self { router, operation, http, clock, world: None }
-    }
-}
-
-impl Service for Routes {
-    fn operation(&self, call: &Call) -> Operation {
-        (self.operation)(call)
-    }
-
-    fn answer<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Answer> {
-        Box::pin(async move {
-            let mut request = Request::new(axum::body::Body::from(call.body.clone()));
-            *request.method_mut() = call.method.clone();
-            *request.uri_mut() = call.uri.clone();
-            *request.headers_mut() = call.headers.clone();
-            let Ok(response) = self.router.clone().oneshot(request).await;
-            let (head, body) = response.into_parts();
-            let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-            let user = head.extensions.get::<CalledBy>().map(|by| by.0.clone());
-            Answer { status: head.status, headers: head.headers, body, user }
-        })
-    }
-
-    fn http(&self) -> &Http {
-        &self.http
-    }
-
-    fn now(&self) -> Timestamp {
-        self.clock.now()
-    }
-
-    fn control(&self, call: &Call) -> Option<Answer> {
-        self.world.as_ref().and_then(|world| control::answer(world, call))
     }
 }
