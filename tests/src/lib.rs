@@ -3,6 +3,7 @@
 
 pub mod control;
 pub mod http;
+pub mod library;
 pub mod mediabrowser;
 pub mod plex;
 pub mod plex_tv;
