@@ -137,8 +137,8 @@ impl Call {
 pub struct Answer {
     /// The status.
     pub status: StatusCode,
-    /// Headers besides `Date` and `Content-Length`.
-    pub headers: HeaderMap,
+    /// Headers besides `Date` and `Content-Length`. Boxed, since an answer is also what a handler refuses with.
+    pub headers: Box<HeaderMap>,
     /// The whole body.
     pub body: Bytes,
     /// Whose token it was, for the log: a user's id.
@@ -148,7 +148,7 @@ pub struct Answer {
 impl Answer {
     /// An answer without a body.
     pub fn status(status: StatusCode) -> Self {
-        Self { status, headers: HeaderMap::new(), body: Bytes::new(), user: None }
+        Self { status, headers: Box::default(), body: Bytes::new(), user: None }
     }
 
     /// An answer with a body.

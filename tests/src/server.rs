@@ -217,7 +217,7 @@ fn respond(service: &dyn Service, answer: Answer, cut: bool) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = answer.status;
     let headers = response.headers_mut();
-    *headers = answer.headers;
+    *headers = *answer.headers;
     let date = service.now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
     if let Ok(date) = HeaderValue::try_from(date) {
         headers.insert(http::header::DATE, date);
@@ -230,7 +230,7 @@ fn respond(service: &dyn Service, answer: Answer, cut: bool) -> Response<Body> {
 
 impl Service for World {
     fn operation(&self, call: &Call) -> Operation {
-        if self.flavor().is_plex() { plex::operation(call) } else { mediabrowser::operation(call) }
+        if self.flavor().is_plex() { plex::operation(call) } else { mediabrowser::operation(self.flavor(), call) }
     }
 
     fn answer(&self, call: &Call) -> Answer {

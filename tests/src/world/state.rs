@@ -150,11 +150,17 @@ impl Model {
     /// fills all, as Jellyfin 10.10 does with its list of user-data keys.
     pub fn state_keys(&self, media: &Media) -> Vec<String> {
         if self.flavor.is_plex() && !media.guid.is_empty() {
-            return vec![media.guid.clone()];
+            vec![media.guid.clone()]
+        } else if self.flavor.shares_state_by_key() {
+            self.user_data_keys(media)
+        } else {
+            vec![media.id.clone()]
         }
-        if !self.flavor.shares_state_by_key() {
-            return vec![media.id.clone()];
-        }
+    }
+
+    /// Jellyfin's list of user-data keys, the one it shows as `Key` first: external ids (of the show, with season
+    /// and episode, for episodes), then the item's id.
+    pub fn user_data_keys(&self, media: &Media) -> Vec<String> {
         let named = |media: &Media, providers: &[&str]| -> Vec<String> {
             let ids = providers.iter().filter_map(|provider| media.external_id(provider));
             ids.map(str::to_owned).collect()
