@@ -1,1 +1,71 @@
-//! worker
+//! The worker: what every CronJob runs, and what a person runs by hand.
+//!
+//! The way of the data: [`apply`] (documents → registry) · [`contact`] (registry → servers that answered) · [`import`] (pages → merged
+//! states) · [`export`] (differences → outbox) · [`push`] (outbox → servers) · [`command`] (what people ask). [`job`] runs the verbs over several
+//! servers and sums up.
+
+pub mod app;
+pub mod apply;
+pub mod args;
+pub mod command;
+pub mod contact;
+pub mod export;
+pub mod import;
+pub mod job;
+pub mod output;
+pub mod progress;
+pub mod push;
+pub mod secrets;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio_util::sync::CancellationToken;
+use watchstate_runtime::Exit;
+use watchstate_runtime::clock::Clock;
+use watchstate_runtime::metrics::Metrics;
+
+use crate::app::App;
+use crate::args::{Cli, Verb};
+use crate::progress::Progress;
+
+/// How long work may take to drain after the first SIGTERM.
+pub const GRACE: Duration = Duration::from_secs(20);
+
+/// A mistake in options, files or settings: the exit code is 2, and trying again doesn't help.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Misconfigured(pub String);
+
+/// The exit that an error asks for; None where nothing is known of it.
+pub fn exit_of(error: &anyhow::Error) -> Option<Exit> {
+    error.downcast_ref::<Misconfigured>().map(|_| Exit::Configuration)
+}
+
+/// Runs a verb. `stop` is cancelled when the process shall end: what was read is stored, what was begun is finished.
+pub async fn run(cli: Cli, metrics: Arc<Metrics>, stop: CancellationToken, clock: Clock, progress: Progress) -> Result<Exit> {
+    let app = App::open(&cli.settings, metrics, stop, clock, progress).await?;
+    let exit = verb(&app, cli.verb).await;
+    app.close().await?;
+    exit
+}
+
+async fn verb(app: &App, verb: Verb) -> Result<Exit> {
+    match verb {
+        Verb::Apply(args) => apply::run(app, &args).await,
+        Verb::Import(args) => job::import(app, &args).await,
+        Verb::Export(args) => job::export(app, &args).await,
+        Verb::Push(args) => job::push(app, &args).await,
+        Verb::Sync(args) => job::sync(app, &args.import).await,
+        Verb::Servers(verb) => command::servers::run(app, verb).await,
+        Verb::State(args) => command::state::run(app, &args).await,
+        Verb::Why(args) => command::why::run(app, &args).await,
+        Verb::Runs(args) => command::runs::run(app, &args).await,
+        Verb::Held(verb) => command::held::run(app, verb).await,
+        Verb::Outbox(verb) => command::outbox::run(app, verb).await,
+        Verb::Prune(args) => command::prune::run(app, &args).await,
+        Verb::Backup(args) => command::backup::run(app, &args).await,
+        Verb::Restore(args) => command::restore::run(app, &args).await,
+    }
+}

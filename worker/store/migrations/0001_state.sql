@@ -1,6 +1,13 @@
 -- The state of one installation. Times are timestamptz; durations and positions are milliseconds.
 -- A later migration may only add (tables, columns with defaults, indexes): older binaries run beside newer ones during an upgrade.
 
+-- What servers list us as: one id an installation, made once.
+create table installation (
+    only_row boolean primary key default true check (only_row),
+    id       uuid not null default gen_random_uuid()
+);
+insert into installation default values;
+
 -- Who watches.
 create table person (
     id         bigint generated always as identity primary key,

@@ -271,3 +271,16 @@ const fn by_word(by: By) -> &'static str {
         By::New => "new",
     }
 }
+
+/// What the named items are called: `Heat`, `Severance S01E03 In Perpetuity`.
+pub async fn names(connection: &mut Connection, item_ids: &[i64]) -> Result<std::collections::HashMap<i64, String>> {
+    let rows = sqlx::query!(
+        r#"select id, concat_ws(' ', show_name, case when season is not null then
+               format('S%sE%s', lpad(season::text, 2, '0'), lpad(episode::text, 2, '0')) end, name) as "name!"
+           from item where id = any($1)"#,
+        item_ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.name)).collect())
+}

@@ -16,6 +16,7 @@ pub mod report;
 pub mod runs;
 mod stamp;
 pub mod titles;
+pub mod transaction;
 pub mod watches;
 
 use std::str::FromStr;

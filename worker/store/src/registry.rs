@@ -150,6 +150,11 @@ pub struct WantedServer {
     pub webhook_token_sha256: Option<Vec<u8>>,
 }
 
+/// The stable id of this installation: what media servers list us as.
+pub async fn installation(connection: &mut Connection) -> Result<uuid::Uuid> {
+    Ok(sqlx::query_scalar!("select id from installation").fetch_one(connection).await?)
+}
+
 /// The servers, by name.
 pub async fn servers(connection: &mut Connection) -> Result<Vec<Server>> {
     let rows = sqlx::query!(

@@ -1,0 +1,140 @@
+//! What every verb needs: the database, the clock, the folders, how to print.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+use watchstate_runtime::clock::Clock;
+use watchstate_runtime::metrics::Metrics;
+use watchstate_store::embedded::{Embedded, Folders};
+use watchstate_store::registry::SchedulePolicy;
+use watchstate_store::{Store, registry};
+
+use crate::Misconfigured;
+use crate::args::{Format, Settings};
+use crate::progress::Progress;
+
+/// Connections at most: two lanes a server, and a few for pages under way.
+const CONNECTIONS: u32 = 20;
+
+/// What every verb needs.
+#[derive(Debug)]
+pub struct App {
+    /// The database.
+    pub store: Store,
+    /// The time.
+    pub clock: Clock,
+    /// The process's metrics.
+    pub metrics: Arc<Metrics>,
+    /// Cancelled when the process shall end.
+    pub stop: CancellationToken,
+    /// Progress bars, on a terminal.
+    pub progress: Progress,
+    /// How results are printed.
+    pub format: Format,
+    /// Where the servers' tokens are.
+    pub tokens: PathBuf,
+    /// Where plex.tv is.
+    pub plex_tv: Url,
+    /// What servers list us as.
+    pub client_id: String,
+    /// The schedule whose policy holds, if there is one.
+    pub schedule: Option<String>,
+    /// Its policy, or the defaults.
+    pub policy: SchedulePolicy,
+    /// Where the summary goes.
+    pub summary_file: Option<PathBuf>,
+    embedded: Option<Embedded>,
+}
+
+impl App {
+    /// Connects to the database, or starts the embedded one, brings the schema up to date and chooses the schedule.
+    pub async fn open(
+        settings: &Settings,
+        metrics: Arc<Metrics>,
+        stop: CancellationToken,
+        clock: Clock,
+        progress: Progress,
+    ) -> Result<Self> {
+        let data = settings.data.clone().or_else(data_folder).ok_or_else(|| {
+            Misconfigured("there is no home folder to keep data in: name a folder with --data, or WATCHSTATE_DATA".to_owned())
+        })?;
+        let plex_tv = settings.plex_tv.as_deref().unwrap_or(watchstate_servers::PLEX_TV);
+        let plex_tv = Url::parse(plex_tv)
+            .map_err(|error| Misconfigured(format!("WATCHSTATE_PLEX_TV_URL {plex_tv:?} is no address: {error}")))?;
+        let (store, embedded) = match &settings.database {
+            Some(url) => (Store::connect(url, CONNECTIONS).await?, None),
+            None => {
+                let folder = data.join("postgres");
+                let programs = std::env::var_os("WATCHSTATE_POSTGRES_PROGRAMS").map_or_else(|| folder.join("programs"), PathBuf::from);
+                let embedded = Embedded::start(Folders { programs, data: folder }).await?;
+                (Store::connect(&embedded.url(), CONNECTIONS).await?, Some(embedded))
+            }
+        };
+        store.migrate().await?;
+        let mut connection = store.acquire().await?;
+        let client_id = registry::installation(&mut connection).await?.to_string();
+        let schedules = registry::schedules(&mut connection).await?;
+        drop(connection);
+        let (schedule, policy) = choose(schedules, settings.schedule.as_deref())?;
+        Ok(Self {
+            store,
+            clock,
+            metrics,
+            stop,
+            progress,
+            format: settings.output,
+            tokens: settings.tokens.clone().unwrap_or_else(|| data.join("tokens")),
+            plex_tv,
+            client_id,
+            schedule,
+            policy,
+            summary_file: settings.summary_file.clone(),
+            embedded,
+        })
+    }
+
+    /// Closes the database; stops the embedded one when nobody else uses it.
+    pub async fn close(self) -> Result<()> {
+        self.store.close().await;
+        if let Some(embedded) = self.embedded {
+            embedded.stop().await.context("the embedded Postgres didn't stop")?;
+        }
+        Ok(())
+    }
+}
+
+/// The schedule that was named, else the only one, else none.
+fn choose(
+    mut schedules: Vec<(String, SchedulePolicy)>,
+    named: Option<&str>,
+) -> Result<(Option<String>, SchedulePolicy), Misconfigured> {
+    if let Some(named) = named {
+        let known: Vec<&str> = schedules.iter().map(|(name, _)| name.as_str()).collect();
+        let Some(found) = known.iter().position(|name| *name == named) else {
+            return Err(Misconfigured(format!("there is no SyncSchedule {named:?}; known: {}", known.join(", "))));
+        };
+        let (name, policy) = schedules.swap_remove(found);
+        return Ok((Some(name), policy));
+    }
+    match schedules.pop() {
+        Some((name, policy)) if schedules.is_empty() => Ok((Some(name), policy)),
+        _ => Ok((None, SchedulePolicy::default())),
+    }
+}
+
+/// `$XDG_DATA_HOME/watchstate`, else `~/.local/share/watchstate`. Root's own home is closed to the user that the database runs as, so root keeps
+/// it where services keep theirs.
+fn data_folder() -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(data) = set("XDG_DATA_HOME") {
+        return Some(data.join("watchstate"));
+    }
+    let home = set("HOME")?;
+    if home == PathBuf::from("/root") {
+        return Some(PathBuf::from("/var/lib/watchstate"));
+    }
+    Some(home.join(".local/share/watchstate"))
+}

@@ -1,0 +1,340 @@
+//! The command line: one struct a verb. Long help teaches; every default stands in it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::Timestamp;
+use watchstate_runtime::logs::LogArgs;
+
+/// Keeps Plex, Jellyfin and Emby in agreement about what you have watched.
+#[derive(Debug, Parser)]
+#[command(name = "watchstate-worker", version, about, after_help = FIRST_STEPS, propagate_version = true)]
+pub struct Cli {
+    /// Where things are.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// What is logged.
+    #[command(flatten)]
+    pub logs: LogArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+const FIRST_STEPS: &str = "First steps:
+  1. Describe your servers in a file (see docs/first-sync.md): MediaServer and Secret documents, as kubectl would take them.
+  2. watchstate-worker apply -f servers.yaml
+  3. watchstate-worker servers check
+  4. watchstate-worker sync --dry-run     shows what would be written
+  5. watchstate-worker sync
+
+Exit codes: 0 done; 1 something failed, try again; 2 the configuration is wrong; 3 the brake holds a plan (watchstate-worker held list).";
+
+/// Where things are. Every option can also come from the environment.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Where things are")]
+pub struct Settings {
+    /// The database: `postgres://user:password@host:port/name`. None: a Postgres of our own under the data folder
+    #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database: Option<String>,
+    /// The data folder: tokens, and the embedded Postgres [default: the user's data folder]
+    #[arg(long, global = true, env = "WATCHSTATE_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Where the servers' tokens are, one folder a server [default: tokens in the data folder]
+    #[arg(long, global = true, env = "WATCHSTATE_TOKENS", value_name = "DIR")]
+    pub tokens: Option<PathBuf>,
+    /// Where plex.tv is; for tests
+    #[arg(long, global = true, env = "WATCHSTATE_PLEX_TV_URL", hide = true, value_name = "URL")]
+    pub plex_tv: Option<String>,
+    /// The SyncSchedule whose policy holds, and which runs are noted for [default: the only one there is]
+    #[arg(long, global = true, env = "WATCHSTATE_SCHEDULE", value_name = "NAME")]
+    pub schedule: Option<String>,
+    /// Write the run's summary as JSON to this file when done (a pod's termination message)
+    #[arg(long, global = true, env = "WATCHSTATE_SUMMARY_FILE", value_name = "FILE")]
+    pub summary_file: Option<PathBuf>,
+    /// How results are printed
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A table for people.
+    Table,
+    /// One JSON document.
+    Json,
+    /// YAML.
+    Yaml,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Take MediaServer, SyncSchedule and Secret documents into the registry
+    Apply(ApplyArgs),
+    /// Read the servers and merge what they say
+    Import(ImportArgs),
+    /// Write to the servers what differs from the agreed state
+    Export(ExportArgs),
+    /// Drain the outbox once: the writes that wait or failed before
+    Push(PushArgs),
+    /// Import, then export
+    Sync(SyncArgs),
+    /// List, show and check the media servers
+    #[command(subcommand)]
+    Servers(ServersVerb),
+    /// Who has watched what, with filters
+    State(StateArgs),
+    /// Why a title is as it is: what each server said, which rule decided, what was written
+    Why(WhyArgs),
+    /// What imports, exports and pushes did
+    Runs(RunsArgs),
+    /// Un-plays that the brake holds: list, show, approve, discard
+    #[command(subcommand)]
+    Held(HeldVerb),
+    /// Writes that wait, or were given up: list, retry
+    #[command(subcommand)]
+    Outbox(OutboxVerb),
+    /// Remove old runs, events, and titles that no server has any more and nobody watched
+    Prune(PruneArgs),
+    /// Write one JSON Lines file a person
+    Backup(BackupArgs),
+    /// Read such a file and merge it; a dry run unless --execute
+    Restore(RestoreArgs),
+}
+
+/// `apply`.
+#[derive(Debug, Args)]
+pub struct ApplyArgs {
+    /// The file; `-` for standard input. May be given several times
+    #[arg(short, long = "filename", required = true, value_name = "FILE")]
+    pub filename: Vec<PathBuf>,
+    /// Remove servers and schedules that the files don't name. What was watched stays
+    #[arg(long)]
+    pub prune: bool,
+    /// Show what would change, change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Which servers a verb works on.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Selection {
+    /// Only these servers, by name
+    #[arg(short, long, value_delimiter = ',', value_name = "NAME,…")]
+    pub server: Vec<String>,
+}
+
+/// `import`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ImportArgs {
+    /// Which servers.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Read every item, not only what changed since the last time
+    #[arg(short, long)]
+    pub full: bool,
+    /// Read and tell what would be decided, store nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Apply un-plays even where the brake would hold them
+    #[arg(long)]
+    pub force: bool,
+    /// Take items and ids only: states are noted and not merged
+    #[arg(long)]
+    pub metadata_only: bool,
+}
+
+/// `export`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ExportArgs {
+    /// Which servers.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Tell what would be written, write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Try writes again at once that failed or were given up
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `push`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct PushArgs {
+    /// Which servers.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Tell what would be written, write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Try writes again at once that failed or were given up
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `sync`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct SyncArgs {
+    /// The import's options hold for both halves.
+    #[command(flatten)]
+    pub import: ImportArgs,
+}
+
+/// `servers`.
+#[derive(Debug, Subcommand)]
+pub enum ServersVerb {
+    /// All servers
+    List,
+    /// One server with its accounts and libraries
+    Show {
+        /// Its name
+        name: String,
+    },
+    /// Reach, authenticate, version, clock: asks the servers now
+    Check {
+        /// Which servers
+        #[command(flatten)]
+        selection: Selection,
+    },
+}
+
+/// `state`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct StateArgs {
+    /// Only this person
+    #[arg(short, long)]
+    pub person: Option<String>,
+    /// Titles, episodes or shows with this in their name
+    #[arg(short, long)]
+    pub title: Option<String>,
+    /// Episodes of shows with this in their name
+    #[arg(long)]
+    pub show: Option<String>,
+    /// Only what this server has
+    #[arg(short, long)]
+    pub server: Option<String>,
+    /// Only played ones
+    #[arg(long, conflicts_with = "unplayed")]
+    pub played: bool,
+    /// Only those that are not played
+    #[arg(long)]
+    pub unplayed: bool,
+    /// Only those changed since then: `2026-01-31T00:00:00Z`
+    #[arg(long, value_name = "TIME")]
+    pub changed_since: Option<Timestamp>,
+    /// Items whose ids contradict a title's
+    #[arg(long, conflicts_with_all = ["unmatched", "played", "unplayed", "changed_since", "person"])]
+    pub conflict: bool,
+    /// Items that nothing could be matched by
+    #[arg(long, conflicts_with_all = ["played", "unplayed", "changed_since", "person"])]
+    pub unmatched: bool,
+    /// At most so many rows
+    #[arg(long, default_value_t = 200)]
+    pub limit: i64,
+}
+
+/// `why`.
+#[derive(Debug, Clone, Args)]
+pub struct WhyArgs {
+    /// A title or a part of it (`Heat`, `Severance S01E03`), an id (`imdb:tt0113277`)
+    pub title: String,
+    /// Only this person
+    #[arg(short, long)]
+    pub person: Option<String>,
+}
+
+/// `runs`.
+#[derive(Debug, Clone, Args)]
+pub struct RunsArgs {
+    /// At most so many, the newest first
+    #[arg(long, default_value_t = 20)]
+    pub limit: i64,
+}
+
+/// `held`.
+#[derive(Debug, Subcommand)]
+pub enum HeldVerb {
+    /// The plans that wait
+    List {
+        /// Decided ones too
+        #[arg(long)]
+        all: bool,
+    },
+    /// The titles of a plan
+    Show {
+        /// The plan's number
+        plan: i64,
+    },
+    /// Let a plan through: exactly its un-plays, and nothing else
+    Approve {
+        /// The plan's number
+        plan: i64,
+    },
+    /// Refuse a plan: the next export marks its titles as played again
+    Discard {
+        /// The plan's number
+        plan: i64,
+    },
+}
+
+/// `outbox`.
+#[derive(Debug, Subcommand)]
+pub enum OutboxVerb {
+    /// The writes that wait, and those that were given up
+    List {
+        /// Only those that were given up
+        #[arg(long)]
+        dead: bool,
+    },
+    /// Try writes again at once that were given up
+    Retry {
+        /// The write's number; none: all
+        id: Option<i64>,
+    },
+}
+
+/// `prune`.
+#[derive(Debug, Clone, Args)]
+pub struct PruneArgs {
+    /// Keep runs for so many days
+    #[arg(long, default_value_t = 30, value_name = "DAYS")]
+    pub keep_runs: u32,
+    /// Keep finished writes and webhook events for so many days
+    #[arg(long, default_value_t = 30, value_name = "DAYS")]
+    pub keep_events: u32,
+    /// Keep what no server has any more for so many days. What somebody watched stays for ever
+    #[arg(long, default_value_t = 90, value_name = "DAYS")]
+    pub keep_titles: u32,
+    /// Tell how much would go, remove nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `backup`.
+#[derive(Debug, Clone, Args)]
+pub struct BackupArgs {
+    /// The folder; one file a person, `<person>.<date>.jsonl`. `-` with --person: standard output
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+    /// Only this person
+    #[arg(short, long)]
+    pub person: Option<String>,
+    /// Keep only so many files a person
+    #[arg(long, value_name = "COUNT")]
+    pub keep: Option<usize>,
+}
+
+/// `restore`.
+#[derive(Debug, Clone, Args)]
+pub struct RestoreArgs {
+    /// The file; `-` for standard input
+    pub file: PathBuf,
+    /// For this person instead of the one that the file names
+    #[arg(short, long)]
+    pub person: Option<String>,
+    /// Do it; without this only the report is made
+    #[arg(long)]
+    pub execute: bool,
+}

@@ -1,0 +1,11 @@
+//! What people ask: one file a verb. They read the store and print; only `held`, `outbox`, `prune` and `restore` change it.
+
+pub mod backup;
+pub mod held;
+pub mod outbox;
+pub mod prune;
+pub mod restore;
+pub mod runs;
+pub mod servers;
+pub mod state;
+pub mod why;

@@ -1,0 +1,338 @@
+//! From the registry to servers that answered: secrets, connection, identity, accounts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use url::Url;
+use watchstate_domain::clock::ClockOffset;
+use watchstate_domain::item::ServerKind;
+use watchstate_runtime::Exit;
+use watchstate_runtime::metrics::{self, Kind, Metrics, Operation, RequestOutcome, ServerName};
+use watchstate_runtime::redact;
+use watchstate_servers::{Connection, ErrorKind, Identity, Limits, MediaServer, RequestObserver, ServerError, Tls};
+use watchstate_store::registry::{self, Account, Server};
+
+use crate::app::App;
+use crate::args::Selection;
+use crate::{Misconfigured, secrets};
+
+/// A server that answered, and is the one it was before.
+pub struct Contact {
+    /// As the registry has it, with the clock offset as it is now.
+    pub server: Server,
+    /// Its client.
+    pub media: Box<dyn MediaServer>,
+    /// Who it says it is.
+    pub identity: Identity,
+    /// The accounts of persons that were found there.
+    pub accounts: Vec<(Account, watchstate_servers::Account)>,
+    /// Accounts that were not found: one sentence each.
+    pub missing: Vec<String>,
+}
+
+/// Why a server can't be worked on.
+#[derive(Debug, Clone)]
+pub struct Trouble {
+    /// What happened and what to do. Holds no secret.
+    pub message: String,
+    /// Whether trying again may help.
+    pub exit: Exit,
+}
+
+impl Trouble {
+    /// Only a person can help.
+    pub fn configuration(message: impl Into<String>) -> Self {
+        Self { message: message.into(), exit: Exit::Configuration }
+    }
+}
+
+impl From<ServerError> for Trouble {
+    fn from(error: ServerError) -> Self {
+        let exit = if error.is_configuration() { Exit::Configuration } else { Exit::TryAgain };
+        Self { message: redact::chain(&error), exit }
+    }
+}
+
+impl From<watchstate_store::StoreError> for Trouble {
+    fn from(error: watchstate_store::StoreError) -> Self {
+        Self { message: redact::chain(&error), exit: Exit::TryAgain }
+    }
+}
+
+/// The servers that a verb works on: those named, else those of the schedule, else all; without the suspended ones, unless they were named.
+pub async fn select(app: &App, selection: &Selection) -> anyhow::Result<Vec<(Server, Vec<Account>)>> {
+    let mut connection = app.store.acquire().await?;
+    let servers = registry::servers(&mut connection).await?;
+    let accounts = registry::accounts(&mut connection).await?;
+    if servers.is_empty() {
+        return Err(Misconfigured("no media server is known yet: watchstate-worker apply -f servers.yaml".into()).into());
+    }
+    let names: Vec<String> = servers.iter().map(|server| server.name.clone()).collect();
+    if let Some(unknown) = selection.server.iter().find(|name| !names.contains(name)) {
+        return Err(Misconfigured(format!("there is no server {unknown:?}; known: {}", names.join(", "))).into());
+    }
+    let chosen = |server: &Server| {
+        if selection.server.is_empty() {
+            !server.policy.suspend && (app.policy.servers.is_empty() || app.policy.servers.contains(&server.name))
+        } else {
+            selection.server.contains(&server.name)
+        }
+    };
+    Ok(servers
+        .into_iter()
+        .filter(chosen)
+        .map(|server| {
+            let mine = accounts.iter().filter(|account| account.server_id == server.id).cloned().collect();
+            (server, mine)
+        })
+        .collect())
+}
+
+/// Reaches a server: asks who it is, refuses it when it is another one than before, measures its clock and finds the accounts.
+pub async fn reach(app: &App, server: &Server, accounts: &[Account]) -> Result<Contact, Trouble> {
+    let media = client(app, server, accounts)?;
+    let clock = app.clock.clone();
+    let identity = media.identify(&move || clock.now()).await?;
+    if let Some(known) = server.remote_id.as_deref().filter(|known| *known != identity.server_id) {
+        return Err(Trouble::configuration(format!(
+            "server {}: {} now leads to another server ({:?}, id {}) than before (id {known}); nothing was read or written. \
+             If the server was really replaced, remove it and apply it again",
+            server.name, server.url, identity.name, identity.server_id
+        )));
+    }
+    let offset = server.clock_offset.settled(identity.clock_offset);
+    let label = metrics::Server { server: ServerName::configured(&server.name) };
+    app.metrics.server_clock_offset_seconds.set(&label, seconds(offset));
+    let mut connection = app.store.acquire().await?;
+    let now = app.clock.now();
+    registry::contacted(&mut connection, server.id, &identity.server_id, &identity.name, &identity.version, offset, now).await?;
+    let there = media.accounts().await?;
+    let mut found = Vec::new();
+    let mut missing = Vec::new();
+    for account in accounts {
+        match find(&server.name, account, &there) {
+            Ok(remote) => {
+                registry::resolved(&mut connection, account.id, &remote.id, &remote.name).await?;
+                found.push((account.clone(), remote.clone()));
+            }
+            Err(sentence) => missing.push(sentence),
+        }
+    }
+    let server = Server { clock_offset: offset, remote_id: Some(identity.server_id.clone()), ..server.clone() };
+    Ok(Contact { server, media, identity, accounts: found, missing })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge in seconds")]
+fn seconds(offset: ClockOffset) -> f64 {
+    offset.0 as f64 / 1_000.0
+}
+
+fn client(app: &App, server: &Server, accounts: &[Account]) -> Result<Box<dyn MediaServer>, Trouble> {
+    let secrets = secrets::read(&app.tokens, &server.name, accounts)
+        .map_err(|error| Trouble::configuration(redact::chain(&error)))?;
+    let url = Url::parse(&server.url)
+        .map_err(|error| Trouble::configuration(format!("server {}: its url can't be read: {error}", server.name)))?;
+    let policy = &server.policy;
+    let mut connection =
+        Connection::new(server.name.clone(), server.kind, url, secrets.credentials, app.client_id.clone(), app.plex_tv.clone());
+    connection.tls = Tls { ca_pem: secrets.ca_pem, insecure_skip_verify: policy.insecure_skip_verify };
+    connection.limits = Limits {
+        concurrency: policy.concurrency.max(1) as usize,
+        requests_per_second: policy.requests_per_second.map(f64::from),
+        timeout: Duration::from_millis(policy.timeout_ms),
+        page_size: policy.page_size,
+    };
+    connection.observer = Arc::new(Observer(app.metrics.clone()));
+    Ok(watchstate_servers::connect(connection)?)
+}
+
+/// Tells the metrics of each request.
+struct Observer(Arc<Metrics>);
+
+impl RequestObserver for Observer {
+    fn request(
+        &self,
+        kind: ServerKind,
+        server: &str,
+        operation: &'static str,
+        outcome: Result<(), ErrorKind>,
+        duration: Duration,
+    ) {
+        let outcome = match outcome {
+            Ok(()) => Some(RequestOutcome::Ok),
+            Err(kind) => RequestOutcome::named(kind.as_str()),
+        };
+        if let (Some(kind), Some(outcome)) = (Kind::named(kind.as_str()), outcome) {
+            let operation = Operation::named(operation).unwrap_or(Operation::Other);
+            let request = metrics::Request { server: ServerName::configured(server), kind, operation, outcome };
+            self.0.observe_request(&request, duration);
+        }
+    }
+}
+
+/// The account that is meant: by id, else by name however it is capitalised; for the token's own account the one that the token belongs to, else
+/// the only one, else the only administrator (API keys belong to nobody).
+fn find<'a>(
+    server: &str,
+    account: &Account,
+    there: &'a [watchstate_servers::Account],
+) -> Result<&'a watchstate_servers::Account, String> {
+    let names = || there.iter().map(|account| account.name.as_str()).collect::<Vec<_>>().join(", ");
+    let only = |accounts: Vec<&'a watchstate_servers::Account>| match accounts[..] {
+        [one] => Some(one),
+        _ => None,
+    };
+    let wanted = account.configured.trim();
+    if wanted.is_empty() {
+        return there
+            .iter()
+            .find(|account| account.own)
+            .or_else(|| only(there.iter().collect()))
+            .or_else(|| only(there.iter().filter(|account| account.admin).collect()))
+            .ok_or_else(|| {
+                format!(
+                    "server {server}: the token belongs to no single account; name the account of {} under users (accounts there: {})",
+                    account.person,
+                    names()
+                )
+            });
+    }
+    there
+        .iter()
+        .find(|account| account.id == wanted)
+        .or_else(|| only(there.iter().filter(|account| account.name.trim().to_lowercase() == wanted.to_lowercase()).collect()))
+        .ok_or_else(|| {
+            format!("server {server}: there is no account {wanted:?} for {} (accounts there: {})", account.person, names())
+        })
+}
+
+/// What a check found.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Checked {
+    /// The server's name.
+    pub server: String,
+    /// It answered.
+    pub reachable: bool,
+    /// It took the token.
+    pub authenticated: bool,
+    /// Its version.
+    pub version: Option<String>,
+    /// What its owner calls it.
+    pub server_name: Option<String>,
+    /// How far its clock is ahead, in milliseconds.
+    pub clock_offset_ms: Option<i64>,
+    /// The persons' accounts that were found.
+    pub accounts: Vec<String>,
+    /// Libraries that can be synced, as the first account sees them.
+    pub libraries: u32,
+    /// What is wrong.
+    pub error: Option<String>,
+    /// What a run would end with.
+    #[serde(skip)]
+    pub exit: Exit,
+}
+
+/// Asks servers whether all is well.
+pub async fn check(app: &App, selection: &Selection) -> anyhow::Result<Vec<Checked>> {
+    let servers = select(app, selection).await?;
+    Ok(futures::future::join_all(servers.iter().map(|(server, accounts)| check_one(app, server, accounts))).await)
+}
+
+async fn check_one(app: &App, server: &Server, accounts: &[Account]) -> Checked {
+    let mut checked = Checked {
+        server: server.name.clone(),
+        reachable: false,
+        authenticated: false,
+        version: None,
+        server_name: None,
+        clock_offset_ms: None,
+        accounts: Vec::new(),
+        libraries: 0,
+        error: None,
+        exit: Exit::Done,
+    };
+    let contact = match reach(app, server, accounts).await {
+        Ok(contact) => contact,
+        Err(trouble) => {
+            checked.reachable = trouble.exit == Exit::Configuration;
+            checked.error = Some(trouble.message);
+            checked.exit = trouble.exit;
+            return checked;
+        }
+    };
+    checked.reachable = true;
+    checked.authenticated = true;
+    checked.version = Some(contact.identity.version.clone());
+    checked.server_name = Some(contact.identity.name.clone());
+    checked.clock_offset_ms = Some(contact.server.clock_offset.0);
+    let mut problems = contact.missing.clone();
+    for (account, remote) in &contact.accounts {
+        let libraries = match contact.media.open(remote, &contact.identity.server_id).await {
+            Ok(view) => view.libraries().await,
+            Err(error) => Err(error),
+        };
+        match libraries {
+            Ok(libraries) => {
+                checked.accounts.push(format!("{}={}", account.person, remote.name));
+                let supported = libraries.iter().filter(|library| library.content.supported()).count();
+                checked.libraries = checked.libraries.max(u32::try_from(supported).unwrap_or(u32::MAX));
+            }
+            Err(error) => {
+                let trouble = Trouble::from(error);
+                checked.exit = checked.exit.combine(trouble.exit);
+                problems.push(format!("{}: {}", account.person, trouble.message));
+            }
+        }
+    }
+    if !contact.missing.is_empty() {
+        checked.exit = checked.exit.combine(Exit::Configuration);
+    }
+    checked.error = (!problems.is_empty()).then(|| problems.join("; "));
+    checked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn there(id: &str, name: &str, admin: bool, own: bool) -> watchstate_servers::Account {
+        watchstate_servers::Account { id: id.into(), name: name.into(), admin, own }
+    }
+
+    fn wanted(configured: &str) -> Account {
+        Account {
+            id: 1,
+            server_id: 1,
+            person_id: 1,
+            person: "anna".into(),
+            configured: configured.into(),
+            remote_id: None,
+            remote_name: None,
+        }
+    }
+
+    #[test]
+    fn an_account_is_found_by_id_then_by_name_and_the_tokens_own_without_either() {
+        let two = [there("1", "Anna", true, true), there("2", "Ben", false, false)];
+        let key = [there("1", "Anna", true, false), there("2", "Ben", false, false)];
+        let nobody = [there("1", "Anna", true, false), there("2", "Ben", true, false)];
+        let twins = [there("1", "Sam", false, false), there("2", "sam", false, false)];
+        let cases: [(&str, &[watchstate_servers::Account], Option<&str>); 9] = [
+            ("", &two, Some("1")),
+            ("2", &two, Some("2")),
+            (" ben ", &two, Some("2")),
+            ("carl", &two, None),
+            ("", &key, Some("1")),
+            ("", &key[1..], Some("2")),
+            ("", &nobody, None),
+            ("SAM", &twins, None),
+            ("2", &twins, Some("2")),
+        ];
+        for (configured, accounts, expected) in cases {
+            let found = find("s", &wanted(configured), accounts);
+            assert_eq!(found.as_ref().ok().map(|account| account.id.as_str()), expected, "{configured:?} {found:?}");
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! One page: what is known of its items is looked up in one query; what is new or changed is placed, merged and stored in one transaction.
+
+use std::collections::{BTreeSet, HashMap};
+
+use jiff::Timestamp;
+use roaring::RoaringTreemap;
+use watchstate_domain::ids::Kind;
+use watchstate_domain::item::Item;
+use watchstate_domain::matching::TitleId;
+use watchstate_domain::merge::{self, Context, Merged, Observation, Rule, three_way};
+use watchstate_domain::watch::{Event, Viewing};
+use watchstate_store::items::{self, Known};
+use watchstate_store::locks::{self, Titles};
+use watchstate_store::observations::{self, Observed};
+use watchstate_store::plans::{self, Unplay};
+use watchstate_store::registry::{Account, Server};
+use watchstate_store::watches::{self, Changed};
+use watchstate_store::{Connection, transaction};
+
+use crate::app::App;
+use crate::contact::Trouble;
+use crate::import::Counts;
+use crate::import::place;
+
+/// What becomes of the states that a server tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum States {
+    /// They are merged into the agreed truth.
+    Merge,
+    /// They are noted, so that the server can be written to, and change nothing.
+    Note,
+    /// They are left for the next import.
+    Leave,
+}
+
+/// Merges the pages of one account.
+pub struct Reader<'a> {
+    /// The process.
+    pub app: &'a App,
+    /// The server.
+    pub server: &'a Server,
+    /// Whose states are read.
+    pub account: &'a Account,
+    /// What was done.
+    pub counts: Counts,
+    /// The plan that collects un-plays.
+    pub plan_id: i64,
+    /// How many un-plays it got.
+    pub unplays: u64,
+    /// How many un-plays wait in an older plan already.
+    pub waiting: u64,
+    states: States,
+    context: Context,
+}
+
+/// An item of which something is to be stored.
+struct Work<'a> {
+    item: &'a Item,
+    known: Option<&'a Known>,
+    /// Its titles must be found (again).
+    place: Option<place::Fingerprint>,
+}
+
+/// A merged state of an item.
+struct Outcome {
+    item_id: i64,
+    titles: Vec<TitleId>,
+    merged: Merged,
+    base: Option<Observation>,
+    reading: merge::Reading,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader for one account. The clock is read once: one moment for all that it merges.
+    pub fn new(app: &'a App, server: &'a Server, account: &'a Account, plan_id: i64, states: States) -> Self {
+        let context = Context {
+            now: app.clock.now(),
+            offset: server.clock_offset,
+            kind: server.kind,
+            unplayed: server.policy.unplayed,
+            progress: app.policy.progress,
+        };
+        Self { app, server, account, counts: Counts::default(), plan_id, unplays: 0, waiting: 0, states, context }
+    }
+
+    /// Now, on our clock.
+    pub fn now(&self) -> Timestamp {
+        self.app.clock.now()
+    }
+
+    /// Now, on the server's clock.
+    pub fn their_now(&self) -> Timestamp {
+        self.server.clock_offset.to_theirs(self.app.clock.now())
+    }
+
+    /// True when un-plays wait for the end of the account.
+    pub const fn has_unplays(&self) -> bool {
+        self.unplays > 0
+    }
+
+    /// Takes a page in. `library_id`: None for single items that are known already, whose titles are left as they are. `seen` gets the keys of the
+    /// page's films and episodes.
+    pub async fn page(
+        &mut self,
+        library_id: Option<i64>,
+        page: &[Item],
+        seen: &mut RoaringTreemap,
+        connection: &mut Connection,
+    ) -> Result<(), Trouble> {
+        let remote_ids: Vec<String> = page.iter().map(|item| item.remote_id.clone()).collect();
+        let known: HashMap<String, Known> = items::known(connection, self.server.id, self.account.id, &remote_ids)
+            .await?
+            .into_iter()
+            .map(|known| (known.remote_id.clone(), known))
+            .collect();
+        let mut work = Vec::new();
+        for item in page {
+            self.counts.read += u64::from(item.kind != Kind::Show);
+            self.counts.junk_ids += u64::from(item.junk_ids);
+            let known = known.get(&item.remote_id);
+            if let Some(known) = known {
+                seen.insert(u64::try_from(known.item_id).unwrap_or_default());
+            }
+            let print = place::fingerprint(self.server, item);
+            let place = (library_id.is_some()
+                && known.is_none_or(|known| known.hash != print.hash || known.library_id != library_id))
+            .then_some(print);
+            let state = item.kind != Kind::Show && self.states != States::Leave && known.is_none_or(|known| differs(item, known));
+            if place.is_some() || state {
+                work.push(Work { item, known, place });
+            }
+        }
+        if work.is_empty() {
+            return Ok(());
+        }
+        // Copies of one item in one page would be stored twice: the last word counts.
+        let mut last: HashMap<&str, usize> = HashMap::new();
+        for (position, one) in work.iter().enumerate() {
+            last.insert(&one.item.remote_id, position);
+        }
+        if last.len() < work.len() {
+            let keep: BTreeSet<usize> = last.into_values().collect();
+            let mut position = 0;
+            work.retain(|_| {
+                position += 1;
+                keep.contains(&(position - 1))
+            });
+        }
+        let mut transaction = transaction::begin(connection).await?;
+        self.store(library_id, &work, seen, &mut transaction).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    async fn store(
+        &mut self,
+        library_id: Option<i64>,
+        work: &[Work<'_>],
+        seen: &mut RoaringTreemap,
+        connection: &mut Connection,
+    ) -> Result<(), Trouble> {
+        let placing: Vec<place::Task<'_>> = work
+            .iter()
+            .filter_map(|one| {
+                one.place.as_ref().map(|print| place::Task { item: one.item, print, known: one.known.map(|known| known.item_id) })
+            })
+            .collect();
+        locks::titles(connection, if placing.is_empty() { Titles::Use } else { Titles::Change }).await?;
+        let placed = match library_id {
+            Some(library_id) => place::all(self.server, library_id, &placing, self.now(), connection).await?,
+            None => place::Outcome::default(),
+        };
+        self.counts.joined += placed.joined;
+        self.counts.conflicts += placed.conflicts;
+        let settled: Vec<i64> = work.iter().filter_map(|one| one.known.filter(|_| one.place.is_none()).map(|known| known.item_id)).collect();
+        let mut titles: HashMap<i64, Vec<TitleId>> = HashMap::new();
+        for (item_id, title) in items::titles_of(connection, &settled).await? {
+            titles.entry(item_id).or_default().push(title);
+        }
+        items::revive(connection, &settled).await?;
+        let mut outcomes = Vec::with_capacity(work.len());
+        for one in work {
+            let found = placed.items.get(one.item.remote_id.as_str());
+            let (item_id, titles, moved) = match (found, one.known) {
+                (Some(found), _) => (found.item_id, found.titles.clone(), found.moved),
+                (None, Some(known)) => (known.item_id, titles.remove(&known.item_id).unwrap_or_default(), false),
+                (None, None) => continue,
+            };
+            if one.item.kind == Kind::Show {
+                continue;
+            }
+            seen.insert(u64::try_from(item_id).unwrap_or_default());
+            self.counts.new += u64::from(one.known.is_none());
+            self.counts.unmatched += u64::from(titles.is_empty());
+            if self.states == States::Leave {
+                continue;
+            }
+            // Other titles than before: what was seen of the old ones says nothing of the new.
+            let base = one.known.and_then(|known| known.observation).filter(|_| !moved);
+            let reading = merge::Reading { state: one.item.state, added_at: one.item.added_at };
+            let merged = three_way(&reading, base.as_ref(), &self.context);
+            outcomes.push(Outcome { item_id, titles, merged, base, reading });
+        }
+        self.merge(&outcomes, connection).await
+    }
+
+    async fn merge(&mut self, outcomes: &[Outcome], connection: &mut Connection) -> Result<(), Trouble> {
+        let believed = self.states == States::Merge;
+        let mut unplays = Vec::new();
+        let mut observed = Vec::with_capacity(outcomes.len());
+        let mut told: Vec<(TitleId, Event, Rule)> = Vec::new();
+        for outcome in outcomes {
+            let merged = &outcome.merged;
+            self.count(merged);
+            if believed && merged.unplays() && let Some(base) = outcome.base {
+                unplays.push(Unplay { item_id: outcome.item_id, true_at: base.true_at, reading: outcome.reading });
+                continue;
+            }
+            observed.push(Observed { item_id: outcome.item_id, observation: merged.observation, rule: merged.rule });
+            if !believed {
+                continue;
+            }
+            for title in &outcome.titles {
+                told.extend(merged.mark.map(|event| (*title, event, merged.rule)));
+                // A position in a file of several episodes says nothing of any of them.
+                told.extend(merged.position.filter(|_| outcome.titles.len() == 1).map(|event| (*title, event, merged.rule)));
+            }
+        }
+        apply(self.account.person_id, &self.server.name, &told, self.context.now, connection).await?;
+        observations::save(connection, self.account.id, &observed, self.context.now).await?;
+        if !unplays.is_empty() {
+            let waiting = plans::collect(connection, self.plan_id, &unplays).await?;
+            self.waiting += waiting;
+            self.unplays += (unplays.len() as u64).saturating_sub(waiting);
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, merged: &Merged) {
+        self.counts.changed += u64::from(merged.rule != Rule::Unchanged);
+        if self.states != States::Merge {
+            return;
+        }
+        match merged.rule {
+            Rule::FirstSightPlayed | Rule::NewlyPlayed => self.counts.played += 1,
+            Rule::PlayedAgain => self.counts.played_again += 1,
+            Rule::Echo => self.counts.echoes += 1,
+            _ => {}
+        }
+        self.counts.positions += u64::from(merged.position.is_some());
+    }
+}
+
+/// True when the account's state isn't what was last seen, or was never seen.
+fn differs(item: &Item, known: &Known) -> bool {
+    known
+        .observation
+        .is_none_or(|base| base.state != item.state || base.added_at != item.added_at)
+}
+
+/// Applies events to the agreed truth of a person, and plays to the history.
+pub async fn apply(
+    person_id: i64,
+    via: &str,
+    told: &[(TitleId, Event, Rule)],
+    now: Timestamp,
+    connection: &mut Connection,
+) -> Result<(), Trouble> {
+    if told.is_empty() {
+        return Ok(());
+    }
+    let titles: Vec<TitleId> = told.iter().map(|(title, _, _)| *title).collect();
+    let mut agreed = watches::lock(connection, person_id, &titles, now).await?;
+    let played: BTreeSet<TitleId> =
+        told.iter().filter(|(_, event, _)| matches!(event, Event::Played { .. })).map(|(title, _, _)| *title).collect();
+    let played: Vec<TitleId> = played.into_iter().collect();
+    let mut histories = watches::histories(connection, person_id, &played).await?;
+    let before = histories.clone();
+    let mut rules: HashMap<TitleId, Rule> = HashMap::new();
+    for (title, event, rule) in told {
+        if let Some(agreed) = agreed.get_mut(title)
+            && agreed.watch.apply(event)
+        {
+            rules.insert(*title, *rule);
+        }
+        if let Event::Played { stamp: Some(stamp), source, .. } = event
+            && let Some((history, runtime_ms)) = histories.get_mut(title)
+        {
+            history.tell(Viewing::told(*stamp, *source, via), *runtime_ms);
+        }
+    }
+    let mut changed = Vec::new();
+    for (title, agreed) in &agreed {
+        let last = histories.get(title).map_or(agreed.played_at, |(history, _)| history.last_played_at());
+        let rule = rules.get(title).copied();
+        if rule.is_some() || last != agreed.played_at {
+            let rule = rule.unwrap_or(Rule::PlayedAgain).as_str().to_owned();
+            changed.push(Changed { title_id: *title, watch: agreed.watch, played_at: last, via: via.to_owned(), rule });
+        }
+    }
+    watches::save(connection, person_id, &changed, now).await?;
+    let told: Vec<_> = histories
+        .iter()
+        .filter(|(title, now)| before.get(title) != Some(now))
+        .map(|(title, (history, _))| (*title, history))
+        .collect();
+    watches::save_histories(connection, person_id, &told).await?;
+    Ok(())
+}

@@ -1,0 +1,488 @@
+//! The verbs over several servers: locks, runs, one server's trouble kept from the others, the summary and the exit code.
+
+use anyhow::{Context, Result};
+use futures::future::join_all;
+use serde::Serialize;
+use uuid::Uuid;
+use watchstate_runtime::Exit;
+use watchstate_runtime::metrics::{self, Event, OutboxState, RunOutcome, ServerName, Verb};
+use watchstate_store::locks::{Held, Lane};
+use watchstate_store::registry::{Account, Server};
+use watchstate_store::runs::{self, Started};
+use watchstate_store::{Connection, outbox};
+
+use crate::app::App;
+use crate::args::{ExportArgs, ImportArgs, PushArgs};
+use crate::contact::{self, Contact, Trouble};
+use crate::export::{self, Planned};
+use crate::import::{self, Options};
+use crate::output::{self, Sheet};
+use crate::push;
+
+/// The longest summary that Kubernetes keeps of a pod: 4096 bytes.
+const SUMMARY_BYTES: usize = 4_096;
+
+/// What a verb did at one server.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// The server.
+    pub server: String,
+    /// The verb.
+    pub verb: &'static str,
+    /// `done`, `try_again`, `configuration`, `held`, `busy`.
+    pub outcome: String,
+    /// What was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read: Option<import::Counts>,
+    /// What was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub written: Option<push::Counts>,
+    /// What would be written, in a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub planned: Option<Vec<Planned>>,
+    /// What went wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<String>,
+    /// What the process would end with for this alone.
+    #[serde(skip)]
+    pub exit: Exit,
+}
+
+impl Report {
+    fn new(server: &Server, verb: Verb) -> Self {
+        Self {
+            server: server.name.clone(),
+            verb: verb.as_str(),
+            outcome: String::new(),
+            read: None,
+            written: None,
+            planned: None,
+            errors: Vec::new(),
+            exit: Exit::Done,
+        }
+    }
+
+    fn ended(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        exit.as_str().clone_into(&mut self.outcome);
+        self
+    }
+
+    fn failed(mut self, trouble: &Trouble) -> Self {
+        self.errors.push(trouble.message.clone());
+        self.ended(trouble.exit)
+    }
+
+    /// Another worker is at it: nothing to do, and nothing wrong.
+    fn busy(mut self) -> Self {
+        "busy".clone_into(&mut self.outcome);
+        self
+    }
+}
+
+/// What a process did.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Summary {
+    job: Uuid,
+    exit_code: u8,
+    outcome: String,
+    servers: Vec<Report>,
+}
+
+/// One process's work.
+struct Job<'a> {
+    app: &'a App,
+    id: Uuid,
+    dry_run: bool,
+}
+
+type Selected = Vec<(Server, Vec<Account>)>;
+
+/// `import`.
+pub async fn import(app: &App, args: &ImportArgs) -> Result<Exit> {
+    let job = Job::new(app, args.dry_run);
+    let servers = contact::select(app, &args.selection).await?;
+    let reports = if job.dry_run {
+        job.dry(&servers, Some(args.into()), false).await?
+    } else {
+        join_all(servers.iter().map(|(server, accounts)| job.import(server, accounts, args.into()))).await.into_iter().map(|(report, _)| report).collect()
+    };
+    job.finish(reports)
+}
+
+/// `export`.
+pub async fn export(app: &App, args: &ExportArgs) -> Result<Exit> {
+    let job = Job::new(app, args.dry_run);
+    let servers = contact::select(app, &args.selection).await?;
+    let reports = if job.dry_run {
+        job.dry(&servers, None, true).await?
+    } else {
+        join_all(servers.iter().map(|(server, accounts)| job.write(Verb::Export, server, accounts, None, args.force))).await
+    };
+    job.finish(reports)
+}
+
+/// `push`.
+pub async fn push(app: &App, args: &PushArgs) -> Result<Exit> {
+    let job = Job::new(app, args.dry_run);
+    let servers = contact::select(app, &args.selection).await?;
+    let reports = if job.dry_run {
+        job.dry(&servers, None, true).await?
+    } else {
+        join_all(servers.iter().map(|(server, accounts)| job.write(Verb::Push, server, accounts, None, args.force))).await
+    };
+    job.finish(reports)
+}
+
+/// `sync`: every server is read before the first is written.
+pub async fn sync(app: &App, args: &ImportArgs) -> Result<Exit> {
+    let job = Job::new(app, args.dry_run);
+    let servers = contact::select(app, &args.selection).await?;
+    if job.dry_run {
+        let reports = job.dry(&servers, Some(args.into()), true).await?;
+        return job.finish(reports);
+    }
+    let read = join_all(servers.iter().map(|(server, accounts)| job.import(server, accounts, args.into()))).await;
+    let written = join_all(servers.iter().zip(&read).map(|((server, accounts), (report, contact))| async {
+        // A server that just refused us would refuse again; what it should be told waits for the next time.
+        let refused = contact.is_none() && !report.errors.is_empty();
+        if refused || app.stop.is_cancelled() {
+            return None;
+        }
+        Some(job.write(Verb::Export, server, accounts, contact.as_ref(), args.force).await)
+    }))
+    .await;
+    let reports = read.into_iter().map(|(report, _)| report).chain(written.into_iter().flatten()).collect();
+    job.finish(reports)
+}
+
+impl From<&ImportArgs> for Options {
+    fn from(args: &ImportArgs) -> Self {
+        Self { full: args.full, force: args.force, metadata_only: args.metadata_only }
+    }
+}
+
+impl<'a> Job<'a> {
+    fn new(app: &'a App, dry_run: bool) -> Self {
+        Self { app, id: Uuid::new_v4(), dry_run: dry_run || app.policy.dry_run }
+    }
+
+    /// Takes a server's lane; None when another worker has it.
+    async fn lane(&self, lane: Lane, server: &Server) -> Result<Option<Held>, Trouble> {
+        let held = self.app.store.try_lock(lane, server.id).await?;
+        if held.is_none() {
+            tracing::warn!(server = server.name, ?lane, "another worker is at it: nothing to do");
+        }
+        Ok(held)
+    }
+
+    async fn start(&self, verb: Verb, server: &Server, connection: &mut Connection) -> Result<i64, Trouble> {
+        let started = Started {
+            job: self.id,
+            verb: verb.as_str(),
+            server_id: server.id,
+            schedule: self.app.schedule.as_deref(),
+            dry_run: self.dry_run,
+        };
+        Ok(runs::start(connection, &started, self.app.clock.now()).await?)
+    }
+
+    async fn end<T: Serialize>(&self, run_id: i64, report: &Report, counts: &T, connection: &mut Connection) {
+        let counts = serde_json::to_value(counts).unwrap_or_default();
+        let error = (!report.errors.is_empty()).then(|| report.errors.join("; "));
+        let now = self.app.clock.now();
+        if let Err(error) = runs::finish(connection, run_id, &report.outcome, &counts, error.as_deref(), now).await {
+            tracing::error!(server = report.server, "the run's end couldn't be noted: {}", watchstate_runtime::redact::chain(&error));
+        }
+    }
+
+    #[tracing::instrument(name = "import", skip_all, fields(server = server.name))]
+    async fn import(&self, server: &Server, accounts: &[Account], options: Options) -> (Report, Option<Contact>) {
+        let report = Report::new(server, Verb::Import);
+        if !server.policy.import && !server.policy.export {
+            return (report.ended(Exit::Done), None);
+        }
+        let mut lane = match self.lane(Lane::Import, server).await {
+            Ok(Some(lane)) => lane,
+            Ok(None) => return (report.busy(), None),
+            Err(trouble) => return (report.failed(&trouble), None),
+        };
+        let guard = self.app.metrics.run(Verb::Import);
+        let connection = lane.connection();
+        let run_id = match self.start(Verb::Import, server, connection).await {
+            Ok(run_id) => run_id,
+            Err(trouble) => return (report.failed(&trouble), None),
+        };
+        let (report, contact) = self.read(server, accounts, run_id, options, connection).await;
+        self.end(run_id, &report, &report.read, connection).await;
+        guard.finish(RunOutcome::from(report.exit));
+        lane.release().await.ok();
+        (report, contact)
+    }
+
+    async fn read(
+        &self,
+        server: &Server,
+        accounts: &[Account],
+        run_id: i64,
+        options: Options,
+        connection: &mut Connection,
+    ) -> (Report, Option<Contact>) {
+        let mut report = Report::new(server, Verb::Import);
+        let contact = match contact::reach(self.app, server, accounts).await {
+            Ok(contact) => contact,
+            Err(trouble) => return (report.failed(&trouble), None),
+        };
+        let outcome = import::server(self.app, &contact, run_id, options, connection).await;
+        let exit = outcome.exit();
+        report.errors.extend(outcome.troubles.iter().map(|trouble| trouble.message.clone()));
+        if outcome.interrupted {
+            report.errors.push("told to end before it was through; what was read is stored".to_owned());
+        }
+        self.measure(server, &outcome.counts);
+        report.read = Some(outcome.counts);
+        (report.ended(exit), Some(contact))
+    }
+
+    fn measure(&self, server: &Server, counts: &import::Counts) {
+        let metrics = &self.app.metrics;
+        let label = metrics::Server { server: ServerName::configured(&server.name) };
+        metrics.items_read_total.add(&label, counts.read);
+        metrics.items_changed_total.add(&label, counts.changed);
+        metrics.items_unmatched_total.add(&label, counts.unmatched);
+        metrics.items_conflicting_total.add(&label, counts.conflicts);
+        for (event, count) in [
+            (Event::Played, counts.played),
+            (Event::PlayedAgain, counts.played_again),
+            (Event::Unplayed, counts.unplayed),
+            (Event::Position, counts.positions),
+            (Event::Echo, counts.echoes),
+        ] {
+            metrics.events_total.add(&metrics::Happened { server: label.server.clone(), event }, count);
+        }
+        if counts.held > 0 {
+            metrics.plans_held_total.inc(&label);
+        }
+    }
+
+    /// Queues what differs (`export` only) and drains the outbox. The server is asked only when there is something to write.
+    #[tracing::instrument(name = "write", skip_all, fields(server = server.name, verb = verb.as_str()))]
+    async fn write(&self, verb: Verb, server: &Server, accounts: &[Account], contact: Option<&Contact>, force: bool) -> Report {
+        let report = Report::new(server, verb);
+        if !server.policy.export {
+            return report.ended(Exit::Done);
+        }
+        let mut lane = match self.lane(Lane::Write, server).await {
+            Ok(Some(lane)) => lane,
+            Ok(None) => return report.busy(),
+            Err(trouble) => return report.failed(&trouble),
+        };
+        let guard = self.app.metrics.run(verb);
+        let connection = lane.connection();
+        let run_id = match self.start(verb, server, connection).await {
+            Ok(run_id) => run_id,
+            Err(trouble) => return report.failed(&trouble),
+        };
+        let report = match self.drain(verb, server, accounts, contact, force, run_id, connection).await {
+            Ok(report) => report,
+            Err(trouble) => report.failed(&trouble),
+        };
+        self.end(run_id, &report, &report.written, connection).await;
+        guard.finish(RunOutcome::from(report.exit));
+        lane.release().await.ok();
+        report
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the body of `write`")]
+    async fn drain(
+        &self,
+        verb: Verb,
+        server: &Server,
+        accounts: &[Account],
+        contact: Option<&Contact>,
+        force: bool,
+        run_id: i64,
+        connection: &mut Connection,
+    ) -> Result<Report, Trouble> {
+        let mut report = Report::new(server, verb);
+        let mut counts = push::Counts::default();
+        if verb == Verb::Export {
+            for account in accounts {
+                counts.queued += export::queue(self.app, server, account, Some(run_id), connection).await?;
+            }
+        }
+        let (pending, dead) = depth(accounts, connection).await?;
+        if pending + if force { dead } else { 0 } > 0 {
+            let own;
+            let contact = match contact {
+                Some(contact) => contact,
+                None => {
+                    own = contact::reach(self.app, server, accounts).await?;
+                    &own
+                }
+            };
+            let outcome = push::server(self.app, contact, run_id, force, connection).await;
+            report.exit = outcome.exit();
+            report.errors.extend(outcome.troubles.iter().map(|trouble| trouble.message.clone()));
+            if outcome.interrupted {
+                report.errors.push("told to end before it was through; what wasn't written waits in the outbox".to_owned());
+            }
+            counts.add(&outcome.counts);
+        }
+        let (pending, dead) = depth(accounts, connection).await?;
+        let name = ServerName::configured(&server.name);
+        for (state, depth) in [(OutboxState::Pending, pending), (OutboxState::Dead, dead)] {
+            #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+            self.app.metrics.outbox_writes.set(&metrics::Outbox { server: name.clone(), state }, depth as f64);
+        }
+        report.written = Some(counts);
+        let exit = report.exit;
+        Ok(report.ended(exit))
+    }
+
+    /// Reads and compares in one transaction that is taken back: what would be read, decided and written, and nothing stays.
+    async fn dry(&self, servers: &Selected, import: Option<Options>, export: bool) -> Result<Vec<Report>> {
+        let mut transaction = self.app.store.begin().await?;
+        let mut reports = Vec::new();
+        if let Some(options) = import {
+            for (server, accounts) in servers {
+                let report = match self.start(Verb::Import, server, &mut transaction).await {
+                    Ok(run_id) => self.read(server, accounts, run_id, options, &mut transaction).await.0,
+                    Err(trouble) => Report::new(server, Verb::Import).failed(&trouble),
+                };
+                reports.push(report);
+            }
+        }
+        if export {
+            for (server, accounts) in servers.iter().filter(|(server, _)| server.policy.export) {
+                let mut report = Report::new(server, Verb::Export).ended(Exit::Done);
+                let mut planned = Vec::new();
+                for account in accounts {
+                    match export::preview(self.app, server, account, &mut transaction).await {
+                        Ok(more) => planned.extend(more),
+                        Err(trouble) => report = report.failed(&trouble),
+                    }
+                }
+                report.planned = Some(planned);
+                reports.push(report);
+            }
+        }
+        transaction.rollback().await?;
+        Ok(reports)
+    }
+
+    fn finish(&self, reports: Vec<Report>) -> Result<Exit> {
+        let exit: Exit = reports.iter().map(|report| report.exit).collect();
+        let summary =
+            Summary { job: self.id, exit_code: exit.code(), outcome: exit.as_str().to_owned(), servers: reports };
+        if let Some(file) = &self.app.summary_file {
+            std::fs::write(file, concise(&summary)?)
+                .with_context(|| format!("the summary can't be written to {}", file.display()))?;
+        }
+        output::print(self.app.format, &summary, |summary| sheets(summary, self.dry_run))?;
+        Ok(exit)
+    }
+}
+
+/// Pending and dead entries of several accounts.
+async fn depth(accounts: &[Account], connection: &mut Connection) -> Result<(u64, u64), Trouble> {
+    let mut sum = (0, 0);
+    for account in accounts {
+        let (pending, dead) = outbox::depth(connection, account.id).await?;
+        sum = (sum.0 + pending, sum.1 + dead);
+    }
+    Ok(sum)
+}
+
+/// The summary in one line that fits a termination message: planned writes are counted, long errors cut.
+fn concise(summary: &Summary) -> Result<String> {
+    let mut summary = summary.clone();
+    for report in &mut summary.servers {
+        report.planned = None;
+    }
+    let mut text = serde_json::to_string(&summary)?;
+    let mut longest = 400;
+    while text.len() > SUMMARY_BYTES && longest > 0 {
+        for report in &mut summary.servers {
+            report.errors.truncate(3);
+            for error in &mut report.errors {
+                *error = error.chars().take(longest).collect();
+            }
+        }
+        longest /= 2;
+        text = serde_json::to_string(&summary)?;
+    }
+    if text.len() > SUMMARY_BYTES {
+        summary.servers.clear();
+        text = serde_json::to_string(&summary)?;
+    }
+    Ok(text)
+}
+
+fn sheets(summary: &Summary, dry_run: bool) -> Vec<Sheet> {
+    let mut sheets = Vec::new();
+    let read: Vec<Vec<String>> = summary
+        .servers
+        .iter()
+        .filter_map(|report| {
+            let counts = report.read.as_ref()?;
+            let numbers = [
+                counts.read,
+                counts.new,
+                counts.changed,
+                counts.played + counts.played_again,
+                counts.unplayed,
+                counts.positions,
+                counts.held,
+                counts.unmatched,
+                counts.conflicts,
+            ];
+            Some([report.server.clone()].into_iter().chain(numbers.iter().map(u64::to_string)).chain([report.outcome.clone()]).collect())
+        })
+        .collect();
+    if !read.is_empty() {
+        let columns =
+            vec!["read from", "items", "new", "changed", "plays", "un-plays", "positions", "held", "unmatched", "conflicts", "outcome"];
+        sheets.push(Sheet::new(columns, read));
+    }
+    let written: Vec<Vec<String>> = summary
+        .servers
+        .iter()
+        .filter_map(|report| {
+            let counts = report.written.as_ref()?;
+            let numbers =
+                [counts.written, counts.already_right, counts.waiting, counts.dropped, counts.failed, counts.dead];
+            Some([report.server.clone()].into_iter().chain(numbers.iter().map(u64::to_string)).chain([report.outcome.clone()]).collect())
+        })
+        .collect();
+    if !written.is_empty() {
+        let columns = vec!["written to", "written", "already right", "waiting", "dropped", "failed", "given up", "outcome"];
+        sheets.push(Sheet::new(columns, written));
+    }
+    if dry_run {
+        let rows: Vec<Vec<String>> = summary
+            .servers
+            .iter()
+            .flat_map(|report| report.planned.iter().flatten())
+            .map(|planned| {
+                vec![planned.server.clone(), planned.person.clone(), planned.title.clone(), planned.wanted.as_str().to_owned()]
+            })
+            .collect();
+        let remark = format!("{} writes would be made. Dry run: nothing was stored or written.", rows.len());
+        sheets.push(Sheet::new(vec!["would write to", "for", "title", "as"], rows).remark(remark));
+    }
+    for report in &summary.servers {
+        if report.outcome == "busy" {
+            sheets.push(Sheet::default().remark(format!("{}: another worker is at it ({}).", report.server, report.verb)));
+        }
+        for error in &report.errors {
+            sheets.push(Sheet::default().remark(format!("{} {}: {error}", report.verb, report.server)));
+        }
+    }
+    if summary.exit_code == Exit::Held.code() {
+        sheets.push(Sheet::default().remark("The brake holds un-plays: watchstate-worker held list"));
+    }
+    sheets
+}

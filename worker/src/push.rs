@@ -1,0 +1,457 @@
+//! Draining the outbox of a server: check what is there now, in batches; write what still differs; record both.
+//!
+//! Whoever does this holds the server's write lane, so nothing is done twice. What is going to be written is noted before it is sent: a process
+//! that is killed in between finds its own write as an echo, not as a play.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use futures::{StreamExt, stream};
+use jiff::{SignedDuration, Timestamp};
+use roaring::RoaringTreemap;
+use serde::Serialize;
+use watchstate_domain::item::{Item, ItemState};
+use watchstate_domain::merge::{self, Context, Expected, Observation, Rule, three_way};
+use watchstate_domain::policy::ImportMode;
+use watchstate_domain::write::Wanted;
+use watchstate_runtime::Exit;
+use watchstate_runtime::metrics::{ServerName, WriteOutcome, Written};
+use watchstate_servers::{AccountView, ErrorKind, ServerError, Write};
+use watchstate_store::observations::{self, Observed};
+use watchstate_store::outbox::{self, Candidate, Due, End, Failed};
+use watchstate_store::registry::{Account, Server};
+use watchstate_store::{Connection, items, transaction};
+
+use crate::app::App;
+use crate::contact::{Contact, Trouble};
+use crate::export;
+use crate::import::absorb::{Reader, States};
+
+/// Items that are checked with one request.
+const BATCH: i64 = 100;
+/// A write that fails so often is given up until somebody says otherwise.
+const ATTEMPTS: i32 = 10;
+/// The first wait after a failed try; it doubles with each.
+const FIRST_WAIT: SignedDuration = SignedDuration::from_mins(1);
+/// The longest wait.
+const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(6);
+/// When to look again at a title that is being played.
+const PLAYING_WAIT: SignedDuration = SignedDuration::from_mins(5);
+
+/// What a push did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Counts {
+    /// Writes that were queued by this run.
+    pub queued: u64,
+    /// Writes that the server took.
+    pub written: u64,
+    /// Items that were right already.
+    pub already_right: u64,
+    /// Writes that are no longer wanted, or can't be.
+    pub dropped: u64,
+    /// Writes that wait because the title is being played.
+    pub waiting: u64,
+    /// Tries that failed.
+    pub failed: u64,
+    /// Writes that were given up.
+    pub dead: u64,
+}
+
+impl Counts {
+    /// Adds another's counts.
+    pub const fn add(&mut self, other: &Self) {
+        let Self { queued, written, already_right, dropped, waiting, failed, dead } = other;
+        self.queued += *queued;
+        self.written += *written;
+        self.already_right += *already_right;
+        self.dropped += *dropped;
+        self.waiting += *waiting;
+        self.failed += *failed;
+        self.dead += *dead;
+    }
+}
+
+/// How the draining of a server's outbox ended.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// What was done.
+    pub counts: Counts,
+    /// What went wrong.
+    pub troubles: Vec<Trouble>,
+    /// It was told to end before it was through.
+    pub interrupted: bool,
+}
+
+impl Outcome {
+    /// The exit code of this server.
+    pub fn exit(&self) -> Exit {
+        let again = self.interrupted || self.counts.failed > 0 || self.counts.dead > 0;
+        let own = if again { Exit::TryAgain } else { Exit::Done };
+        self.troubles.iter().map(|trouble| trouble.exit).fold(own, Exit::combine)
+    }
+}
+
+/// Drains the outbox of every account of a server.
+pub async fn server(app: &App, contact: &Contact, run_id: i64, force: bool, connection: &mut Connection) -> Outcome {
+    let mut outcome =
+        Outcome { troubles: contact.missing.iter().map(Trouble::configuration).collect(), ..Outcome::default() };
+    for (account, remote) in &contact.accounts {
+        if let Err(trouble) = drain(app, contact, account, remote, run_id, force, &mut outcome, connection).await {
+            outcome.troubles.push(trouble);
+        }
+    }
+    outcome
+}
+
+#[expect(clippy::too_many_arguments, reason = "one account's share of `server`")]
+async fn drain(
+    app: &App,
+    contact: &Contact,
+    account: &Account,
+    remote: &watchstate_servers::Account,
+    run_id: i64,
+    force: bool,
+    outcome: &mut Outcome,
+    connection: &mut Connection,
+) -> Result<(), Trouble> {
+    if force {
+        outbox::retry(connection, Some(account.id), None, true, app.clock.now()).await?;
+    }
+    let (pending, _) = outbox::depth(connection, account.id).await?;
+    if pending == 0 {
+        return Ok(());
+    }
+    let view = contact.media.open(remote, &contact.identity.server_id).await?;
+    let bar = app.progress.bar(&format!("{} writes", contact.server.name), pending);
+    let mut lane = Lane { app, server: &contact.server, account, view: view.as_ref(), run_id, counts: Counts::default() };
+    let mut result = Ok(());
+    loop {
+        if app.stop.is_cancelled() {
+            outcome.interrupted = true;
+            break;
+        }
+        let due = outbox::due(connection, account.id, app.clock.now(), BATCH).await?;
+        if due.is_empty() {
+            break;
+        }
+        bar.add(due.len() as u64);
+        result = lane.batch(due, connection).await;
+        if result.is_err() {
+            break;
+        }
+    }
+    outcome.counts.add(&lane.counts);
+    result
+}
+
+/// The writes of one account at one server.
+struct Lane<'a> {
+    app: &'a App,
+    server: &'a Server,
+    account: &'a Account,
+    view: &'a dyn AccountView,
+    run_id: i64,
+    counts: Counts,
+}
+
+/// An entry that still wants a write.
+struct Task {
+    due: Due,
+    candidate: Candidate,
+    wanted: Wanted,
+    item: Item,
+}
+
+/// What came of a batch, to be recorded.
+#[derive(Default)]
+struct Record {
+    observed: Vec<Observed>,
+    ended: Vec<(i64, End, Option<String>)>,
+    waiting: Vec<Failed>,
+    failed: Vec<Failed>,
+    unsent: Vec<i64>,
+}
+
+impl Lane<'_> {
+    /// Copies of a title may share their state at the server: the first is written, the others are looked at again.
+    async fn batch(&mut self, due: Vec<Due>, connection: &mut Connection) -> Result<(), Trouble> {
+        let mut rest = due;
+        while !rest.is_empty() && !self.app.stop.is_cancelled() {
+            rest = self.round(rest, connection).await?;
+        }
+        Ok(())
+    }
+
+    async fn round(&mut self, due: Vec<Due>, connection: &mut Connection) -> Result<Vec<Due>, Trouble> {
+        let mut record = Record::default();
+        let tasks = self.check(due, &mut record, connection).await?;
+        let (tasks, later) = self.one_a_title(tasks, connection).await?;
+        let tasks = self.not_playing(tasks, &mut record).await?;
+        let expected: Vec<(i64, Expected)> = tasks.iter().filter_map(|task| self.expected(task)).collect();
+        observations::expect(connection, self.account.id, &expected).await?;
+        let trouble = self.write(tasks, &mut record).await;
+        self.save(&record, connection).await?;
+        trouble.map_or(Ok(later), Err)
+    }
+
+    /// Looks at the items as they are now. What changed meanwhile is merged first, as an import would; what agrees is done.
+    async fn check(&mut self, due: Vec<Due>, record: &mut Record, connection: &mut Connection) -> Result<Vec<Task>, Trouble> {
+        let mut wanted = self.wanted(due, record, connection).await?;
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<String> = wanted.iter().map(|(_, candidate, _)| candidate.remote_id.clone()).collect();
+        let mut there: HashMap<String, Item> =
+            self.view.items_by_id(&ids).await?.into_iter().map(|item| (item.remote_id.clone(), item)).collect();
+        let context = self.context();
+        let mut changed = Vec::new();
+        wanted.retain(|(due, candidate, _)| {
+            let Some(item) = there.get(&candidate.remote_id) else {
+                record.ended.push((due.id, End::Dropped, Some("the server no longer has it".to_owned())));
+                return false;
+            };
+            let reading = merge::Reading { state: item.state, added_at: item.added_at };
+            let merged = three_way(&reading, Some(&candidate.observation), &context);
+            if merged.rule == Rule::Unchanged {
+                return true;
+            }
+            // Taking marks away is for an import to decide, which sees how many there are.
+            if merged.unplays() && self.states() == States::Merge {
+                record.ended.push((due.id, End::Dropped, Some("it was un-played there meanwhile: the next import decides".to_owned())));
+                return false;
+            }
+            changed.push(item.clone());
+            true
+        });
+        if !changed.is_empty() {
+            let mut reader = Reader::new(self.app, self.server, self.account, 0, self.states());
+            reader.page(None, &changed, &mut RoaringTreemap::new(), connection).await?;
+            let due = wanted.into_iter().map(|(due, _, _)| due).collect();
+            wanted = self.wanted(due, record, connection).await?;
+        }
+        Ok(wanted
+            .into_iter()
+            .filter_map(|(due, candidate, wanted)| {
+                let item = there.remove(&candidate.remote_id)?;
+                Some(Task { due, candidate, wanted, item })
+            })
+            .collect())
+    }
+
+    /// What the entries want now, which may be nothing any more.
+    async fn wanted(
+        &self,
+        due: Vec<Due>,
+        record: &mut Record,
+        connection: &mut Connection,
+    ) -> Result<Vec<(Due, Candidate, Wanted)>, Trouble> {
+        let ids: Vec<i64> = due.iter().map(|due| due.item_id).collect();
+        let mut candidates: HashMap<i64, Candidate> = outbox::load(connection, self.account.id, &ids)
+            .await?
+            .into_iter()
+            .map(|candidate| (candidate.item_id, candidate))
+            .collect();
+        let mut wanted = Vec::with_capacity(due.len());
+        for due in due {
+            let Some(candidate) = candidates.remove(&due.item_id) else {
+                record.ended.push((due.id, End::Dropped, Some("nothing is known of it any more".to_owned())));
+                continue;
+            };
+            match export::wanted(self.app, self.server, &candidate) {
+                Some(want) => wanted.push((due, candidate, want)),
+                None => record.ended.push((due.id, End::AlreadyRight, None)),
+            }
+        }
+        Ok(wanted)
+    }
+
+    async fn one_a_title(&self, tasks: Vec<Task>, connection: &mut Connection) -> Result<(Vec<Task>, Vec<Due>), Trouble> {
+        let ids: Vec<i64> = tasks.iter().map(|task| task.candidate.item_id).collect();
+        let mut titles: HashMap<i64, Vec<_>> = HashMap::new();
+        for (item_id, title) in items::titles_of(connection, &ids).await? {
+            titles.entry(item_id).or_default().push(title);
+        }
+        let mut taken = BTreeSet::new();
+        let (first, later): (Vec<Task>, Vec<Task>) = tasks.into_iter().partition(|task| {
+            let titles = titles.get(&task.candidate.item_id).map_or(&[][..], Vec::as_slice);
+            let free = titles.iter().all(|title| !taken.contains(title));
+            taken.extend(titles.iter().copied());
+            free
+        });
+        Ok((first, later.into_iter().map(|task| task.due).collect()))
+    }
+
+    /// Leaves alone what the account is playing. Servers are asked only where something hints at a viewing.
+    async fn not_playing(&mut self, tasks: Vec<Task>, record: &mut Record) -> Result<Vec<Task>, Trouble> {
+        let hint = |task: &Task| {
+            let state = task.item.state;
+            matches!(task.wanted, Wanted::Position { .. } | Wanted::NoPosition) || state.plays > 0 || state.position_ms > 0
+        };
+        if !tasks.iter().any(hint) {
+            return Ok(tasks);
+        }
+        let playing: HashSet<String> = self.view.playing().await?.into_iter().collect();
+        let next_try_at = self.app.clock.now().saturating_add(PLAYING_WAIT).ok();
+        let (busy, free): (Vec<Task>, Vec<Task>) = tasks.into_iter().partition(|task| playing.contains(&task.item.remote_id));
+        record.waiting.extend(busy.into_iter().map(|task| Failed {
+            id: task.due.id,
+            next_try_at,
+            counts: false,
+            error: "it is being played right now".to_owned(),
+        }));
+        Ok(free)
+    }
+
+    fn expected(&self, task: &Task) -> Option<(i64, Expected)> {
+        let at = self.app.clock.now();
+        let expected = match task.wanted {
+            Wanted::Played { at: played_at } => {
+                Expected { played: true, at, stamp: played_at.map(|at| self.server.clock_offset.to_theirs(at)) }
+            }
+            Wanted::Unplayed => Expected { played: false, at, stamp: None },
+            Wanted::Position { .. } | Wanted::NoPosition => return None,
+        };
+        Some((task.candidate.item_id, expected))
+    }
+
+    /// Sends the writes, oldest play first, as many at a time as the server may be asked. Returns what keeps the rest from being sent.
+    async fn write(&mut self, tasks: Vec<Task>, record: &mut Record) -> Option<Trouble> {
+        let view = self.view;
+        let offset = self.server.clock_offset;
+        let at_once = self.server.policy.concurrency.max(1) as usize;
+        let mut writes = stream::iter(tasks)
+            .map(|task| async move {
+                let write = match task.wanted {
+                    Wanted::Played { at } => Write::Played { at: at.map(|at| offset.to_theirs(at)) },
+                    Wanted::Unplayed => Write::Unplayed,
+                    Wanted::Position { position_ms, at } => Write::Position { position_ms, at: offset.to_theirs(at) },
+                    Wanted::NoPosition => Write::ClearPosition,
+                };
+                let written = view.write(&task.item, &write).await;
+                (task, written)
+            })
+            .buffered(at_once);
+        let mut trouble = None;
+        while let Some((task, written)) = writes.next().await {
+            match written {
+                Ok(state) => {
+                    record.observed.push(Observed {
+                        item_id: task.candidate.item_id,
+                        observation: self.after(&task, state),
+                        rule: Rule::Echo,
+                    });
+                    record.ended.push((task.due.id, End::Written, None));
+                }
+                Err(error) => {
+                    if let Some(stop) = self.fail(&task, error, record) {
+                        trouble = Some(stop);
+                    }
+                }
+            }
+        }
+        trouble
+    }
+
+    /// What is known to be true at the server after a write.
+    fn after(&self, task: &Task, state: ItemState) -> Observation {
+        Observation {
+            state,
+            finished_plays: if state.position_ms == 0 { state.plays } else { task.candidate.observation.finished_plays },
+            added_at: task.item.added_at,
+            true_at: self.app.clock.now(),
+            expected: None,
+        }
+    }
+
+    /// Notes a failed write. Returns the trouble when it concerns the whole server and not this item alone.
+    fn fail(&self, task: &Task, error: ServerError, record: &mut Record) -> Option<Trouble> {
+        let kind = error.kind();
+        let trouble = Trouble::from(error);
+        if kind != ErrorKind::Uncertain {
+            record.unsent.push(task.candidate.item_id);
+        }
+        if kind == ErrorKind::NotFound {
+            record.ended.push((task.due.id, End::Dropped, Some("the server no longer has it".to_owned())));
+            return None;
+        }
+        let whole_server = trouble.exit == Exit::Configuration
+            || matches!(kind, ErrorKind::Unreachable | ErrorKind::TimedOut | ErrorKind::RateLimited);
+        let tries = task.due.attempts + 1;
+        let give_up = !whole_server && tries >= ATTEMPTS;
+        record.failed.push(Failed {
+            id: task.due.id,
+            next_try_at: (!give_up).then(|| next_try(self.app.clock.now(), tries)),
+            counts: !whole_server,
+            error: trouble.message.clone(),
+        });
+        whole_server.then_some(trouble)
+    }
+
+    async fn save(&mut self, record: &Record, connection: &mut Connection) -> Result<(), Trouble> {
+        let now = self.app.clock.now();
+        let mut transaction = transaction::begin(connection).await?;
+        observations::save(&mut transaction, self.account.id, &record.observed, now).await?;
+        observations::forget_expected(&mut transaction, self.account.id, &record.unsent).await?;
+        outbox::finish(&mut transaction, &record.ended, Some(self.run_id), now).await?;
+        outbox::fail(&mut transaction, &record.waiting).await?;
+        outbox::fail(&mut transaction, &record.failed).await?;
+        transaction.commit().await?;
+        for (_, end, _) in &record.ended {
+            match end {
+                End::Written => self.tally(|counts| &mut counts.written, WriteOutcome::Written),
+                End::AlreadyRight => self.tally(|counts| &mut counts.already_right, WriteOutcome::AlreadyRight),
+                End::Dropped => self.tally(|counts| &mut counts.dropped, WriteOutcome::Skipped),
+            }
+        }
+        for _ in &record.waiting {
+            self.tally(|counts| &mut counts.waiting, WriteOutcome::Skipped);
+        }
+        for failed in &record.failed {
+            if failed.next_try_at.is_none() {
+                self.tally(|counts| &mut counts.dead, WriteOutcome::Dead);
+            } else {
+                self.tally(|counts| &mut counts.failed, WriteOutcome::Failed);
+            }
+        }
+        Ok(())
+    }
+
+    fn tally(&mut self, count: fn(&mut Counts) -> &mut u64, outcome: WriteOutcome) {
+        *count(&mut self.counts) += 1;
+        self.app.metrics.writes_total.inc(&Written { server: ServerName::configured(&self.server.name), outcome });
+    }
+
+    fn states(&self) -> States {
+        let policy = &self.server.policy;
+        if policy.import && policy.import_mode == ImportMode::Full { States::Merge } else { States::Note }
+    }
+
+    fn context(&self) -> Context {
+        Context {
+            now: self.app.clock.now(),
+            offset: self.server.clock_offset,
+            kind: self.server.kind,
+            unplayed: self.server.policy.unplayed,
+            progress: self.app.policy.progress,
+        }
+    }
+}
+
+/// When to try again: each wait is twice the last.
+fn next_try(now: Timestamp, tries: i32) -> Timestamp {
+    let doublings = u32::try_from(tries - 1).unwrap_or_default().min(16);
+    let wait = FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT);
+    now.saturating_add(wait).unwrap_or(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_wait_is_twice_the_last_up_to_six_hours() {
+        let now = Timestamp::UNIX_EPOCH;
+        let minutes = |tries| next_try(now, tries).duration_since(now).as_mins();
+        assert_eq!([1, 2, 3, 9, 10, 100].map(minutes), [1, 2, 4, 256, 360, 360]);
+    }
+}
