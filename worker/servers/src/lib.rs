@@ -15,6 +15,8 @@ mod operation;
 mod pages;
 mod plex;
 mod selection;
+#[cfg(test)]
+mod testing;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;

@@ -57,6 +57,6 @@ mod tests {
         let token = SecretString::from("s3cret-token\n");
         let shown =
             excerpt(b"<html>\n <b>s3cret-token</b>\x1b[31m and a lot of other text that nobody needs", Some(&token));
-        assert_eq!(shown, "\"<html> <b>***</b> [31m and a lot of other text that nobody ne\"");
+        assert_eq!(shown, "\"<html> <b>***</b> [31m and a lot of other text that nobody n\"");
     }
 }

@@ -10,6 +10,9 @@ use jiff::Timestamp;
 /// No wait is longer, whatever a server asks for.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
+/// The first wait between two tries; tests don't wait.
+const FIRST_PAUSE: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 200 });
+
 /// Whether sending a request a second time does harm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repeat {
@@ -73,7 +76,7 @@ impl Tries {
 /// 0.2 s, doubled each time, plus jitter; four repeats and a minute at most.
 pub(super) const fn backoff() -> ExponentialBuilder {
     ExponentialBuilder::new()
-        .with_min_delay(Duration::from_millis(200))
+        .with_min_delay(FIRST_PAUSE)
         .with_factor(2.0)
         .with_max_delay(Duration::from_secs(10))
         .with_max_times(4)
@@ -105,11 +108,7 @@ fn http_date(text: &str) -> Option<Timestamp> {
 pub(super) fn tls_problem<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     let mut next: Option<&'a (dyn Error + 'static)> = Some(error);
     while let Some(error) = next {
-        let inner = error
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref)
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        if let Some(tls) = error.downcast_ref::<rustls::Error>().or(inner) {
+        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
             let lasting = matches!(
                 tls,
                 rustls::Error::InvalidCertificate(_)
@@ -118,7 +117,11 @@ pub(super) fn tls_problem<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a ru
             );
             return lasting.then_some(tls);
         }
-        next = error.source();
+        // The source of an IO error is the source of what it wraps, which would skip that itself.
+        next = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
     }
     None
 }
