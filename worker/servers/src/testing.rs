@@ -1,7 +1,7 @@
 //! For tests: connections to a mocked server, what it was asked, and things to write.
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
+use std::fmt::{Debug, Write};
 
 use futures::TryStreamExt;
 use jiff::Timestamp;
@@ -107,7 +107,7 @@ pub(crate) fn shown(error: &ServerError) -> String {
     let mut text = format!("{error} {error:?} {error:#?}");
     let mut source = std::error::Error::source(error);
     while let Some(error) = source {
-        text.push_str(&format!(" {error} {error:?}"));
+        write!(text, " {error} {error:?}").unwrap();
         source = error.source();
     }
     text

@@ -1,3 +1,6 @@
+mod secrets;
+mod tls;
+
 use std::sync::Mutex;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -63,12 +66,12 @@ async fn one_answer(stream: &mut TcpStream, answer: Option<Vec<u8>>) {
     }
 }
 
-fn whole_answer() -> Option<Vec<u8>> {
-    Some(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}".to_vec())
+fn whole_answer() -> Vec<u8> {
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}".to_vec()
 }
 
-fn cut_answer() -> Option<Vec<u8>> {
-    Some(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\nConnection: close\r\n\r\n{\"Items\":[".to_vec())
+fn cut_answer() -> Vec<u8> {
+    b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\nConnection: close\r\n\r\n{\"Items\":[".to_vec()
 }
 
 async fn at_raw(answers: Vec<Option<Vec<u8>>>, repeat: Repeat) -> (Result<Answer>, usize) {
@@ -85,9 +88,9 @@ async fn ids_and_queries_are_encoded_and_the_base_path_is_kept() {
     let base = Url::parse("https://home.example/jellyfin/?x=1#y").unwrap();
     let url = address(&base, "/Users/{user}/Items/{item}/UserData", &["../a", "1,2"], &[("lastViewedAt>", "5")]);
     assert_eq!(url.as_str(), "https://home.example/jellyfin/Users/..%2Fa/Items/1,2/UserData?lastViewedAt%3E=5");
-    let bare = Url::parse("http://plex:32400").unwrap();
-    assert_eq!(address(&bare, "/:/scrobble", &[], NO_QUERY).as_str(), "http://plex:32400/:/scrobble");
-    assert_eq!(address(&bare, "/", &[], NO_QUERY).as_str(), "http://plex:32400/");
+    let plain = Url::parse("http://plex:32400").unwrap();
+    assert_eq!(address(&plain, "/:/scrobble", &[], NO_QUERY).as_str(), "http://plex:32400/:/scrobble");
+    assert_eq!(address(&plain, "/", &[], NO_QUERY).as_str(), "http://plex:32400/");
 }
 
 #[tokio::test]
@@ -143,15 +146,15 @@ async fn repeats_end() {
 
 #[tokio::test]
 async fn a_broken_connection_and_a_cut_answer_are_read_again() {
-    for broken in [None, cut_answer()] {
-        let (outcome, requests) = at_raw(vec![broken, whole_answer()], Repeat::Harmless).await;
+    for broken in [None, Some(cut_answer())] {
+        let (outcome, requests) = at_raw(vec![broken, Some(whole_answer())], Repeat::Harmless).await;
         assert_eq!((outcome.unwrap().body, requests), (b"{}".to_vec(), 2));
     }
 }
 
 #[tokio::test]
 async fn a_cut_answer_that_stays_cut_is_no_answer() {
-    let (outcome, requests) = at_raw(vec![cut_answer(); 9], Repeat::Harmless).await;
+    let (outcome, requests) = at_raw(vec![Some(cut_answer()); 9], Repeat::Harmless).await;
     let error = outcome.unwrap_err();
     assert_eq!((error.kind(), requests), (ErrorKind::BadAnswer, 5));
     assert!(error.to_string().contains("broke off"), "{error}");
@@ -159,7 +162,7 @@ async fn a_cut_answer_that_stays_cut_is_no_answer() {
 
 #[tokio::test]
 async fn a_counting_write_is_sent_once_where_it_may_have_happened() {
-    let (outcome, requests) = at_raw(vec![None, whole_answer()], Repeat::OnlyIfRefused).await;
+    let (outcome, requests) = at_raw(vec![None, Some(whole_answer())], Repeat::OnlyIfRefused).await;
     assert_eq!((outcome.unwrap_err().kind(), requests), (ErrorKind::Uncertain, 1));
     for status in [500, 502, 504] {
         let server = MockServer::start().await;
@@ -184,7 +187,7 @@ async fn a_counting_write_that_was_turned_away_is_sent_again() {
 
 #[tokio::test]
 async fn a_counting_write_is_done_when_the_status_says_so_though_the_answer_is_cut() {
-    let (outcome, requests) = at_raw(vec![cut_answer(), whole_answer()], Repeat::OnlyIfRefused).await;
+    let (outcome, requests) = at_raw(vec![Some(cut_answer()), Some(whole_answer())], Repeat::OnlyIfRefused).await;
     assert_eq!((outcome.is_ok(), requests), (true, 1));
 }
 
@@ -332,146 +335,4 @@ async fn every_attempt_is_told_to_the_observer() {
             (ServerKind::Jellyfin, "cinema".to_owned(), "items", Ok(())),
         ]
     );
-}
-
-/// A server with a certificate of its own authority, whose PEM it returns.
-async fn secure_server() -> (Url, Vec<u8>) {
-    use tokio_rustls::TlsAcceptor;
-    use tokio_rustls::rustls::ServerConfig;
-    use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
-
-    let authority_key = rcgen::KeyPair::generate().unwrap();
-    let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
-    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let authority = parameters.self_signed(&authority_key).unwrap();
-    let issuer = rcgen::Issuer::new(parameters, authority_key);
-    let key = rcgen::KeyPair::generate().unwrap();
-    let certificate =
-        rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
-
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())
-        .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = Url::parse(&format!("https://localhost:{}", listener.local_addr().unwrap().port())).unwrap();
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            // Clients that don't trust us hang up.
-            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
-            let mut buffer = [0; 4096];
-            if stream.read(&mut buffer).await.is_ok() {
-                stream.write_all(&whole_answer().unwrap()).await.ok();
-                stream.shutdown().await.ok();
-            }
-        }
-    });
-    (url, authority.pem().into_bytes())
-}
-
-#[tokio::test]
-async fn a_private_authority_is_trusted_when_named_and_only_then() {
-    let server = MockServer::start().await;
-    let (url, authority) = secure_server().await;
-    let with = |tls| wire(&Connection { url: url.clone(), tls, ..connection(&server) });
-
-    let stranger = with(Tls::default());
-    let error = stranger.send(&request(&stranger, Repeat::Harmless)).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Configuration);
-    assert!(error.to_string().contains("tls.caSecretRef"), "{error}");
-
-    for tls in
-        [Tls { ca_pem: Some(authority), insecure_skip_verify: false }, Tls { ca_pem: None, insecure_skip_verify: true }]
-    {
-        let http = with(tls);
-        assert_eq!(http.send(&request(&http, Repeat::Harmless)).await.unwrap().body, b"{}");
-    }
-}
-
-#[tokio::test]
-async fn plain_http_behind_an_https_url_is_told_as_such() {
-    let server = MockServer::start().await;
-    then_answers(&server).await;
-    let mut connection = connection(&server);
-    connection.url.set_scheme("https").unwrap();
-    let http = wire(&connection);
-    let error = http.send(&request(&http, Repeat::Harmless)).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Configuration);
-    assert!(error.to_string().contains("scheme"), "{error}");
-}
-
-#[tokio::test]
-async fn a_configuration_that_cannot_work_is_refused_before_anything_is_sent() {
-    let server = MockServer::start().await;
-    let with = |change: fn(&mut Connection)| {
-        let mut connection = connection(&server);
-        change(&mut connection);
-        connection
-    };
-    let cases = [
-        (with(|it| it.credentials.token = None), "tokenSecretRef"),
-        (with(|it| it.limits.page_size = 0), "limits.pageSize"),
-        (with(|it| it.limits.requests_per_second = Some(0.0)), "limits.requestsPerSecond"),
-        (with(|it| it.tls.ca_pem = Some(b"no pem".to_vec())), "tls.caSecretRef"),
-        (with(|it| it.url = Url::parse("mailto:me@home.example").unwrap()), "http://"),
-    ];
-    for (connection, field) in cases {
-        let error = connect(connection).err().unwrap();
-        assert!(error.is_configuration());
-        assert!(error.to_string().contains(field), "{error}");
-    }
-}
-
-#[tokio::test]
-async fn a_token_that_no_header_can_carry_is_a_matter_of_configuration() {
-    let server = MockServer::start().await;
-    for kind in [ServerKind::Plex, ServerKind::Jellyfin, ServerKind::Emby] {
-        let mut connection = testing::connection(kind, &server);
-        connection.credentials.token = Some(SecretString::from("hunter2\nuser: anna"));
-        let error = connect(connection).unwrap().identify(&|| at(0)).await.unwrap_err();
-        // Jellyfin's is encoded, so it goes out and is refused there.
-        let expected = if kind == ServerKind::Jellyfin { ErrorKind::NotFound } else { ErrorKind::Configuration };
-        assert_eq!(error.kind(), expected);
-        assert_harmless(&shown(&error));
-    }
-}
-
-#[tokio::test]
-async fn nothing_shows_a_secret() {
-    let server = MockServer::start().await;
-    for kind in [ServerKind::Plex, ServerKind::Jellyfin, ServerKind::Emby] {
-        let mut connection = testing::connection(kind, &server);
-        connection.url.set_username("anna").unwrap();
-        connection.url.set_password(Some("hunter2")).unwrap();
-        connection.credentials.login = Some(("anna".to_owned(), SecretString::from("hunter2")));
-        assert_harmless(&connection);
-        assert_harmless(&connection.credentials);
-        let http = wire(&connection);
-        assert_harmless(&request(&http, Repeat::Harmless).headers);
-        for status in [400, 401, 403, 404, 418, 500] {
-            server.reset().await;
-            Mock::given(wiremock::matchers::any())
-                .respond_with(ResponseTemplate::new(status).set_body_string(format!("{TOKEN} hunter2")))
-                .mount(&server)
-                .await;
-            let client = connect(connection.clone()).unwrap();
-            let view = client.open(&testing::account("1", true), "machine-1").await.unwrap();
-            let errors = [
-                client.identify(&|| at(0)).await.err(),
-                client.accounts().await.err(),
-                view.libraries().await.err(),
-                view.items_by_id(&["1".to_owned()]).await.err(),
-                view.write(&film("1", Default::default()), &crate::Write::Unplayed).await.err(),
-            ];
-            assert!(errors.iter().any(Option::is_some));
-            for error in errors.iter().flatten() {
-                assert_harmless(&shown(error));
-            }
-        }
-    }
 }
