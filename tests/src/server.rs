@@ -23,6 +23,9 @@ use crate::http::{Answer, Call, FaultKind, Http, Operation, Seen};
 use crate::world::World;
 use crate::{control, mediabrowser, plex};
 
+#[cfg(test)]
+mod tests;
+
 /// Something that answers calls: a simulated media server, or plex.tv.
 pub trait Service: Send + Sync + 'static {
     /// Which route a call takes, for log and faults. Nothing is done yet.

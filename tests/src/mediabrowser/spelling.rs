@@ -47,8 +47,7 @@ pub(super) fn without_nulls(value: Value) -> Value {
 
 /// Jellyfin writes `camelCase` names for `Accept: application/json; profile="CamelCase"`.
 pub(super) fn as_asked(call: &Call, answer: Answer) -> Answer {
-    let accept = call.header("accept").unwrap_or_default().to_ascii_lowercase();
-    let camel = accept.contains("profile=\"camelcase\"") || accept.contains("profile=camelcase");
+    let camel = wants_camel_case(call.header("accept").unwrap_or_default());
     if !camel || answer.status != StatusCode::OK || answer.body.is_empty() {
         return answer;
     }
@@ -56,6 +55,18 @@ pub(super) fn as_asked(call: &Call, answer: Answer) -> Answer {
         Ok(value) => Answer { body: camel_case(value, false).to_string().into(), ..answer },
         Err(_) => answer,
     }
+}
+
+/// Of several media types the first of the greatest quality decides; plain JSON is in Pascal case.
+fn wants_camel_case(accept: &str) -> bool {
+    let accept = accept.to_ascii_lowercase().replace([' ', '"'], "");
+    let quality = |entry: &str| {
+        let quality = entry.split(';').find_map(|part| part.strip_prefix("q="));
+        quality.and_then(|quality| quality.parse::<f32>().ok()).unwrap_or(1.0)
+    };
+    // Reversed, since of equals the last is the greatest.
+    let best = accept.split(',').rev().max_by(|one, other| quality(one).total_cmp(&quality(other)));
+    best.is_some_and(|entry| entry.contains("profile=camelcase"))
 }
 
 /// `dictionary`: names are data (`ProviderIds`) and stay.
@@ -94,6 +105,15 @@ mod tests {
         assert_eq!(read_date("2024-01-02T03:04:05.678"), Some(at));
         assert_eq!(read_date("2024-01-02T05:04:05.678+02:00"), Some(at));
         assert_eq!(read_date("yesterday"), None);
+    }
+
+    #[test]
+    fn the_first_of_the_best_media_types_decides_the_case() {
+        let sdk = "application/json,application/json; profile=CamelCase,application/json; profile=PascalCase,text/html";
+        assert!(!wants_camel_case(sdk));
+        assert!(wants_camel_case("application/json; profile=\"CamelCase\""));
+        assert!(wants_camel_case("application/json;q=0.5, application/json;profile=CamelCase"));
+        assert!(!wants_camel_case("*/*"));
     }
 
     #[test]

@@ -229,8 +229,9 @@ impl Model {
 
     fn show(&mut self, now: Timestamp, library: &str, new: &NewEpisode) -> Media {
         let same = |media: &&Media| media.kind == Kind::Show && media.title == new.show && media.library == library;
-        if let Some(show) = self.media.values().find(same) {
-            return show.clone();
+        let folder = (library.to_owned(), new.show.clone(), None);
+        if let Some(show) = self.known_folder(&folder, same) {
+            return show;
         }
         let named = new.show_year.map_or_else(|| new.show.clone(), |year| format!("{} ({year})", new.show));
         let common =
@@ -244,15 +245,29 @@ impl Model {
         };
         show.guid = self.guid(&show, None, None);
         let id = self.insert(show.clone());
+        self.folders.insert(folder, id.clone());
         Media { id, ..show }
+    }
+
+    /// The show or season that fits: where it was last, else wherever it is.
+    fn known_folder(
+        &mut self,
+        folder: &(LibraryId, String, Option<u32>),
+        same: impl Fn(&&Media) -> bool,
+    ) -> Option<Media> {
+        let hinted = self.folders.get(folder).and_then(|id| self.media.get(id)).filter(&same);
+        let found = hinted.or_else(|| self.media.values().find(&same)).cloned()?;
+        self.folders.insert(folder.clone(), found.id.clone());
+        Some(found)
     }
 
     fn season(&mut self, now: Timestamp, show: &Media, new: &NewEpisode) -> Media {
         let same = |media: &&Media| {
             media.kind == Kind::Season && media.show.as_ref() == Some(&show.id) && media.season == Some(new.season)
         };
-        if let Some(season) = self.media.values().find(same) {
-            return season.clone();
+        let folder = (show.library.clone(), show.title.clone(), Some(new.season));
+        if let Some(season) = self.known_folder(&folder, same) {
+            return season;
         }
         let title = if new.season == 0 { "Specials".to_owned() } else { format!("Season {}", new.season) };
         let common = Common { unprobed: true, added_at: new.common.added_at, ..Common::default() };
@@ -266,6 +281,7 @@ impl Model {
         };
         season.guid = self.guid(&season, None, Some(show));
         let id = self.insert(season.clone());
+        self.folders.insert(folder, id.clone());
         Media { id, ..season }
     }
 

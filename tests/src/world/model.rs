@@ -48,6 +48,9 @@ pub struct Model {
     pub next_id: u64,
     /// Raised by a rescan, so that ids made from paths differ from before.
     pub generation: u32,
+    /// Where shows (library, title) and their seasons were last found: a hint that saves a look at every item.
+    #[serde(skip)]
+    pub(crate) folders: BTreeMap<(LibraryId, String, Option<u32>), ItemId>,
 }
 
 /// Server settings that change rules.

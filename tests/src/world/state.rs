@@ -60,6 +60,7 @@ impl Model {
             writes: Vec::new(),
             next_id: 101,
             generation: 0,
+            folders: BTreeMap::new(),
         }
     }
 
