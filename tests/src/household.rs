@@ -1,0 +1,253 @@
+//! A household: simulated servers, persons, a database, and the real worker binary that serves them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+use tokio::sync::OnceCell;
+
+use crate::plex_tv::PlexTv;
+use crate::postgres;
+use crate::server::{Listening, SimServer};
+use crate::world::{TimeSource, World};
+
+/// A household with its servers.
+#[derive(Debug)]
+pub struct Household {
+    /// The address of its database.
+    pub database: String,
+    /// plex.tv, as its Plex servers know it.
+    pub plex_tv: PlexTv,
+    listening: Listening,
+    servers: BTreeMap<String, Member>,
+    schedule: Option<String>,
+    folder: TempDir,
+}
+
+/// A server of the household.
+#[derive(Debug)]
+pub struct Member {
+    /// The running simulator; None while it is down.
+    pub sim: Option<SimServer>,
+    /// Its world.
+    pub world: World,
+    /// Where it listens, up or down.
+    pub url: String,
+    /// The token in its Secret.
+    pub token: String,
+    /// person → account.
+    pub users: Vec<(String, String)>,
+    /// More lines of its spec, indented by two.
+    pub spec: String,
+}
+
+/// What the worker did.
+#[derive(Debug)]
+pub struct Ran {
+    /// The exit code; -1 when a signal ended it.
+    pub code: i32,
+    /// What it printed.
+    pub stdout: String,
+    /// What it logged.
+    pub stderr: String,
+}
+
+impl Ran {
+    /// The result as JSON; call it for commands run with `-o json`.
+    pub fn json(&self) -> Result<Value> {
+        serde_json::from_str(&self.stdout).with_context(|| format!("no JSON: {self:?}"))
+    }
+
+    /// Fails with all that was printed unless the worker ended with `code`.
+    pub fn expect(self, code: i32) -> Result<Self> {
+        ensure!(self.code == code, "expected exit code {code}: {self:#?}");
+        Ok(self)
+    }
+}
+
+impl Household {
+    /// An empty household with a database of its own.
+    pub async fn new() -> Result<Self> {
+        let plex_tv = PlexTv::new(TimeSource::real());
+        let listening = plex_tv.start("127.0.0.1:0").await?;
+        Ok(Self {
+            database: postgres::database().await?,
+            plex_tv,
+            listening,
+            servers: BTreeMap::new(),
+            schedule: None,
+            folder: tempfile::tempdir()?,
+        })
+    }
+
+    /// Adds a running server. `users`: person and account; empty: the token's own account. The token is the owner's (Plex) or an API key.
+    pub async fn add(&mut self, name: &str, world: World, users: &[(&str, &str)]) -> Result<World> {
+        let flavor = world.flavor();
+        let owner = world.read(|model| model.owner().cloned()).context("a server needs an owner: World::add_owner")?;
+        let token = if flavor.is_plex() {
+            owner.tokens.last().cloned().context("the owner has no token")?
+        } else {
+            world.add_api_key("watchstate")
+        };
+        let sim = SimServer::start(world.clone(), "127.0.0.1:0").await?;
+        let url = sim.url.clone();
+        if flavor.is_plex() {
+            self.plex_tv.add_server(&world, &url);
+        }
+        let users = users.iter().map(|(person, account)| ((*person).to_owned(), (*account).to_owned())).collect();
+        let member = Member { sim: Some(sim), world: world.clone(), url, token, users, spec: String::new() };
+        self.servers.insert(name.to_owned(), member);
+        Ok(world)
+    }
+
+    /// A server of the household.
+    pub fn member(&mut self, name: &str) -> Result<&mut Member> {
+        self.servers.get_mut(name).with_context(|| format!("there is no server {name}"))
+    }
+
+    /// Adds lines to a server's spec, each indented by two: `"  unplayed: Ignore\n"`.
+    pub fn spec(&mut self, name: &str, lines: &str) -> Result<()> {
+        self.member(name)?.spec.push_str(lines);
+        Ok(())
+    }
+
+    /// Gives the household a SyncSchedule with this spec, its lines indented by two.
+    pub fn schedule(&mut self, spec: &str) {
+        self.schedule = Some(spec.to_owned());
+    }
+
+    /// Takes a server down: connections are refused. [`Self::up`] brings it back at the same address.
+    pub async fn down(&mut self, name: &str) -> Result<()> {
+        if let Some(sim) = self.member(name)?.sim.take() {
+            sim.stop().await;
+        }
+        Ok(())
+    }
+
+    /// Brings a server back, at the same address.
+    pub async fn up(&mut self, name: &str) -> Result<()> {
+        let member = self.member(name)?;
+        let address = member.url.trim_start_matches("http://").to_owned();
+        member.sim = Some(SimServer::start(member.world.clone(), address).await?);
+        Ok(())
+    }
+
+    /// The documents that describe the household.
+    pub fn documents(&self) -> String {
+        let mut text = String::new();
+        for (name, member) in &self.servers {
+            let kind = match member.world.flavor() {
+                flavor if flavor.is_plex() => "Plex",
+                flavor if flavor.is_jellyfin() => "Jellyfin",
+                _ => "Emby",
+            };
+            let _ = write!(
+                text,
+                "---\napiVersion: v1\nkind: Secret\nmetadata:\n  name: {name}\nstringData:\n  token: {:?}\n\
+                 ---\napiVersion: watchstate.dev/v1alpha1\nkind: MediaServer\nmetadata:\n  name: {name}\nspec:\n  type: {kind}\n  url: {}\n  \
+                 tokenSecretRef:\n    name: {name}\n",
+                member.token, member.url
+            );
+            if !member.users.is_empty() {
+                text.push_str("  users:\n");
+                for (person, account) in &member.users {
+                    let _ = write!(text, "  - person: {person}\n    account: {account:?}\n");
+                }
+            }
+            text.push_str(&member.spec);
+        }
+        if let Some(spec) = &self.schedule {
+            let _ = write!(
+                text,
+                "---\napiVersion: watchstate.dev/v1alpha1\nkind: SyncSchedule\nmetadata:\n  name: household\nspec:\n{spec}"
+            );
+        }
+        text
+    }
+
+    /// Writes the documents and applies them.
+    pub async fn apply(&self) -> Result<Ran> {
+        let file = self.folder.path().join("servers.yaml");
+        std::fs::write(&file, self.documents())?;
+        self.worker(&["apply", "--prune", "-f", path(&file)?]).await
+    }
+
+    /// Runs the worker to its end.
+    pub async fn worker(&self, arguments: &[&str]) -> Result<Ran> {
+        Ok(self.command(arguments).await?.output().await?.into())
+    }
+
+    /// Runs `sync` and expects it to go well; the summary.
+    pub async fn sync(&self, arguments: &[&str]) -> Result<Value> {
+        let all: Vec<&str> = ["sync", "-o", "json"].into_iter().chain(arguments.iter().copied()).collect();
+        self.worker(&all).await?.expect(0)?.json()
+    }
+
+    /// Starts the worker; whoever gets the child may kill it.
+    pub async fn spawn(&self, arguments: &[&str]) -> Result<Child> {
+        Ok(self.command(arguments).await?.kill_on_drop(true).spawn()?)
+    }
+
+    async fn command(&self, arguments: &[&str]) -> Result<Command> {
+        let mut command = Command::new(binary("watchstate-worker").await?);
+        command
+            .args(arguments)
+            .env_clear()
+            .env("DATABASE_URL", &self.database)
+            .env("WATCHSTATE_DATA", self.folder.path().join("data"))
+            .env("WATCHSTATE_PLEX_TV_URL", self.listening.url())
+            .env("RUST_BACKTRACE", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Ok(command)
+    }
+
+    /// The household's folder; goes when the household goes.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+fn path(file: &Path) -> Result<&str> {
+    file.to_str().context("the folder's name isn't UTF-8")
+}
+
+/// A binary of the workspace, built as it is now, in the profile of the running program.
+pub async fn binary(name: &str) -> Result<PathBuf> {
+    static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
+    let folder = BUILT.get_or_try_init(build).await?;
+    Ok(folder.join(name))
+}
+
+/// Builds the worker beside the running program, which stands in `target/<profile>/` or `target/<profile>/deps/`.
+async fn build() -> Result<PathBuf> {
+    let me = std::env::current_exe()?;
+    let folder = me.parent().context("a program stands in a folder")?;
+    let folder = if folder.ends_with("deps") { folder.parent().context("deps stands in a folder")? } else { folder };
+    if std::env::var_os("WATCHSTATE_BUILT").is_none() {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args(["build", "--quiet", "--package", "watchstate-worker"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        if !cfg!(debug_assertions) {
+            cargo.arg("--release");
+        }
+        let status = cargo.status().await.context("cargo can't be run")?;
+        ensure!(status.success(), "the worker doesn't build");
+    }
+    Ok(folder.to_owned())
+}

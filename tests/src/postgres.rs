@@ -1,0 +1,51 @@
+//! A real Postgres for tests, the demo and benches: the one that `WATCHSTATE_TEST_POSTGRES` names, else an embedded one that all test processes of
+//! this machine share. Each household gets a database of its own.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection, Executor};
+use tokio::sync::OnceCell;
+use watchstate_store::embedded::{Embedded, Folders};
+
+/// Names a Postgres to use: `postgres://user:password@host:port/postgres`, whose user may create databases.
+pub const ADDRESS: &str = "WATCHSTATE_TEST_POSTGRES";
+/// Where the embedded Postgres' programs are kept between runs.
+pub const PROGRAMS: &str = "WATCHSTATE_POSTGRES_PROGRAMS";
+
+/// Stays in use until the process ends; whoever uses it next joins it or takes it over.
+static SHARED: OnceCell<Embedded> = OnceCell::const_new();
+
+/// Starts the embedded Postgres, or joins those who use it.
+pub async fn embedded() -> Result<Embedded> {
+    let data = std::env::temp_dir().join("watchstate-tests-postgres");
+    Embedded::start(Folders { programs: programs(), data }).await.context("the tests' Postgres didn't start")
+}
+
+/// The folder of the programs: a cache that outlives the checkout. The database's user must be able to enter it, which root's home forbids.
+pub fn programs() -> PathBuf {
+    if let Some(folder) = std::env::var_os(PROGRAMS) {
+        return PathBuf::from(folder);
+    }
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = set("HOME").filter(|home| *home != PathBuf::from("/root"));
+    set("XDG_CACHE_HOME")
+        .or_else(|| home.map(|home| home.join(".cache")))
+        .unwrap_or_else(|| PathBuf::from("/var/cache"))
+        .join("watchstate/postgres")
+}
+
+/// A new, empty database; its address.
+pub async fn database() -> Result<String> {
+    let server = match std::env::var(ADDRESS) {
+        Ok(address) => address,
+        Err(_) => SHARED.get_or_try_init(embedded).await?.url_of("postgres"),
+    };
+    let options: PgConnectOptions = server.parse()?;
+    let mut connection = sqlx::PgConnection::connect_with(&options).await?;
+    let name = format!("household_{}", uuid::Uuid::new_v4().simple());
+    connection.execute(sqlx::AssertSqlSafe(format!("create database {name}"))).await?;
+    connection.close().await?;
+    Ok(options.database(&name).to_url_lossy().to_string())
+}
