@@ -101,7 +101,7 @@ fn listed(context: &Context<'_>, user: Option<&str>) -> Handled {
         // The root of what a user sees: the libraries.
         return Ok(context.world.read(|model| {
             let views: Vec<_> = libraries::seen(model, user).map(|library| describe::library(model, library)).collect();
-            Answer::json(&json!({ "Items": views, "TotalRecordCount": views.len(), "StartIndex": 0 }))
+            whole(context, &views)
         }));
     }
     if let Some(ids) = &query.ids {
@@ -110,14 +110,22 @@ fn listed(context: &Context<'_>, user: Option<&str>) -> Handled {
             named.map(|library| describe::library(model, library)).collect::<Vec<_>>()
         });
         if !found.is_empty() {
-            let total = found.len();
-            return Ok(Answer::json(&json!({ "Items": found, "TotalRecordCount": total, "StartIndex": 0 })));
+            return Ok(whole(context, &found));
         }
     }
     Ok(page(context, user, &query))
 }
 
-/// `BaseItemDtoQueryResult`. Emby has no `StartIndex` in it.
+/// All of a list. Emby has no `StartIndex` in its answers.
+fn whole(context: &Context<'_>, items: &[Value]) -> Answer {
+    let mut answer = json!({ "Items": items, "TotalRecordCount": items.len() });
+    if context.flavor.is_jellyfin() {
+        answer["StartIndex"] = json!(0);
+    }
+    Answer::json(&answer)
+}
+
+/// `BaseItemDtoQueryResult`.
 fn page(context: &Context<'_>, user: Option<&str>, query: &Query) -> Answer {
     context.world.read(|model| {
         let Selected { page, total, folders } = query.select(model, user);
