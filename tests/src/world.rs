@@ -19,6 +19,7 @@ mod playback;
 mod state;
 #[cfg(test)]
 mod tests;
+mod viewers;
 
 pub use clock::{Clock, TimeSource};
 pub use flavor::Flavor;
@@ -272,93 +273,6 @@ impl World {
         self.edit(|model| server_id.clone_into(&mut model.server_id));
     }
 
-    // ---- viewers at this server's own players ----
-
-    /// A viewer starts to play an item.
-    pub fn start_playback(&self, user: &str, item: &str) -> Result<(), WorldError> {
-        self.act(user, item, false, Model::start).map(drop)
-    }
-
-    /// The playback has come to `position_ms`.
-    pub fn progress(&self, user: &str, item: &str, position_ms: u64) -> Result<(), WorldError> {
-        self.act(user, item, false, |model, now, user, item| model.progress(now, user, item, position_ms, false))
-            .map(drop)
-    }
-
-    /// The viewer pauses at `position_ms`.
-    pub fn pause(&self, user: &str, item: &str, position_ms: u64) -> Result<(), WorldError> {
-        self.act(user, item, false, |model, now, user, item| model.progress(now, user, item, position_ms, true))
-            .map(drop)
-    }
-
-    /// The viewer stops at `position_ms`.
-    pub fn stop_playback(&self, user: &str, item: &str, position_ms: u64) -> Result<(), WorldError> {
-        self.act(user, item, false, |model, now, user, item| model.stop(now, user, item, Some(position_ms))).map(drop)
-    }
-
-    /// The viewer starts and stops at `position_ms`, with the time in between not passing.
-    pub fn play_to(&self, user: &str, item: &str, position_ms: u64) -> Result<(), WorldError> {
-        self.start_playback(user, item)?;
-        self.progress(user, item, position_ms)?;
-        self.stop_playback(user, item, position_ms)
-    }
-
-    /// The viewer watches an item from start to end.
-    pub fn play_to_end(&self, user: &str, item: &str) -> Result<(), WorldError> {
-        let (_, id) = self.read(|model| model.resolve(user, item))?;
-        let end = self.read(|model| model.media.get(&id).and_then(|media| media.runtime_ms)).unwrap_or(3_600_000);
-        self.play_to(user, item, end)
-    }
-
-    /// The viewer marks an item (or all of a show or season) as played; a date can only be kept by Jellyfin, Emby.
-    pub fn mark_played(&self, user: &str, item: &str, date: Option<Timestamp>) -> Result<(), WorldError> {
-        self.act(user, item, false, |model, now, user, item| {
-            model.mark_played(now, user, item, date);
-            What::MarkedPlayed
-        })
-        .map(drop)
-    }
-
-    /// The viewer marks an item (or all of a show or season) as unplayed.
-    pub fn mark_unplayed(&self, user: &str, item: &str) -> Result<(), WorldError> {
-        self.act(user, item, false, |model, _, user, item| {
-            model.mark_unplayed(user, item);
-            What::MarkedUnplayed
-        })
-        .map(drop)
-    }
-
-    /// Puts a state in place just as given, as a history from before the test began. Nothing is announced.
-    pub fn set_state(&self, user: &str, item: &str, state: &UserState) -> Result<(), WorldError> {
-        self.edit(|model| {
-            let (user, item) = model.resolve(user, item)?;
-            model.put_state(&user, &item, state);
-            Ok(())
-        })
-    }
-
-    // ---- the API's side ----
-
-    /// A write from outside: carried out, recorded, announced.
-    pub fn write(&self, user: &str, item: &str, write: &Write) -> Result<What, WorldError> {
-        self.act(user, item, true, |model, now, user, item| model.write(now, user, item, write))
-    }
-
-    /// A playback reported from outside (`/Sessions/Playing`).
-    pub fn report_start(&self, user: &str, item: &str) -> Result<What, WorldError> {
-        self.act(user, item, true, Model::start)
-    }
-
-    /// Progress reported from outside (`/Sessions/Playing/Progress`, `/:/timeline` while playing).
-    pub fn report_progress(&self, user: &str, item: &str, position_ms: u64, paused: bool) -> Result<What, WorldError> {
-        self.act(user, item, true, |model, now, user, item| model.progress(now, user, item, position_ms, paused))
-    }
-
-    /// A stop reported from outside (`/Sessions/Playing/Stopped`, `/:/timeline` with `state=stopped`).
-    pub fn report_stop(&self, user: &str, item: &str, position_ms: Option<u64>) -> Result<What, WorldError> {
-        self.act(user, item, true, |model, now, user, item| model.stop(now, user, item, position_ms))
-    }
-
     // ---- for assertions ----
 
     /// A user's state of an item; the default for what is unknown.
@@ -397,23 +311,6 @@ impl World {
     /// Forgets the writes seen so far.
     pub fn clear_writes(&self) {
         self.edit(|model| model.writes.clear());
-    }
-
-    fn act(
-        &self,
-        user: &str,
-        item: &str,
-        by_api: bool,
-        change: impl FnOnce(&mut Model, Timestamp, &str, &str) -> What,
-    ) -> Result<What, WorldError> {
-        let now = self.now();
-        let (user, item, what) = self.edit(|model| {
-            let (user, item) = model.resolve(user, item)?;
-            let what = change(model, now, &user, &item);
-            Ok((user, item, what))
-        })?;
-        self.tell(now, Some(user), &item, what, by_api);
-        Ok(what)
     }
 
     fn tell(&self, at: Timestamp, user: Option<UserId>, item: &str, what: What, by_api: bool) {
