@@ -91,8 +91,8 @@ impl fmt::Display for Origin<'_> {
     }
 }
 
-/// What a server is reached with: a token, or (Jellyfin, Emby) a login that is exchanged for one, once a process.
-#[derive(Clone, Debug, Default)]
+/// What a server is reached with: a token, or (Jellyfin, Emby) a login that is exchanged for one, once a process. Its `Debug` tells only what there is.
+#[derive(Clone, Default)]
 pub struct Credentials {
     /// A Plex token, or an API key or access token of Jellyfin or Emby. Goes before the login.
     pub token: Option<SecretString>,
@@ -100,6 +100,16 @@ pub struct Credentials {
     pub login: Option<(String, SecretString)>,
     /// Secrets of single accounts, by the account's name or id as configured.
     pub accounts: BTreeMap<String, AccountSecret>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("token", &self.token.is_some())
+            .field("login", &self.login.is_some())
+            .field("accounts", &self.accounts.len())
+            .finish()
+    }
 }
 
 impl Credentials {

@@ -6,11 +6,13 @@ mod tests;
 
 use http::Method;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use watchstate_domain::item::{Item, ItemState};
 
 use crate::error::ErrorKind;
 use crate::http::{PRODUCT, Repeat, VERSION, exposed, secret_value};
+use crate::mediabrowser::dto::UserData;
 use crate::mediabrowser::item::TICKS_A_MILLISECOND;
 use crate::mediabrowser::{Access, Dialect, View, major_minor};
 use crate::operation::Operation;
@@ -87,26 +89,18 @@ impl Dialect for Emby {
                     "PlaybackPositionTicks": position_ms.saturating_mul(TICKS_A_MILLISECOND),
                     "LastPlayedDate": at,
                 });
-                let expected = ItemState { position_ms, last_played_at: Some(at), ..state };
-                set_user_data(view, Operation::SetPosition, item, changes, expected).await
+                set_user_data(view, Operation::SetPosition, item, changes).await
             }
             Write::ClearPosition => {
-                let expected = ItemState { position_ms: 0, ..state };
-                set_user_data(view, Operation::ClearPosition, item, json!({ "PlaybackPositionTicks": 0 }), expected)
-                    .await
+                let changes = json!({ "PlaybackPositionTicks": 0 });
+                set_user_data(view, Operation::ClearPosition, item, changes).await
             }
         }
     }
 }
 
 /// Reads the record, changes it and sends it back whole: favourites and ratings are in there as well.
-async fn set_user_data(
-    view: &View<Emby>,
-    operation: Operation,
-    item: &Item,
-    changes: Value,
-    expected: ItemState,
-) -> Result<ItemState> {
+async fn set_user_data(view: &View<Emby>, operation: Operation, item: &Item, changes: Value) -> Result<ItemState> {
     let id = Some(item.remote_id.as_str());
     let request = view.request(operation, "/Users/{user}/Items/{item}", id, &[("fields", Emby::FIELDS)])?;
     let answer = view.send(&request).await?;
@@ -114,11 +108,13 @@ async fn set_user_data(
     let Some(Value::Object(record)) = found.get("UserData") else {
         return Err(view.http().error(operation, ErrorKind::BadAnswer, "the item came without the account's state"));
     };
-    let record = changed(record.clone(), changes, item.state);
+    let record = Value::Object(changed(record.clone(), changes, item.state));
+    // What is sent is what it will hold: the answer has no body.
+    let expected = UserData::deserialize(&record).map_or(item.state, |data| ItemState::from(&data));
     let request = view
         .request(operation, "/Users/{user}/Items/{item}/UserData", id, &[])?
         .write(Method::POST, Repeat::Harmless)
-        .json(&Value::Object(record));
+        .json(&record);
     let answer = view.send(&request).await?;
     Ok(View::<Emby>::told(&answer, expected))
 }

@@ -86,7 +86,8 @@ struct Inner {
 impl Http {
     /// A client for the server itself.
     pub(crate) fn new(connection: &Connection) -> Result<Self> {
-        Self::build(connection, connection.url.clone(), &connection.name, &connection.tls, &connection.limits)
+        let (url, limits) = (connection.url.clone(), &connection.limits);
+        Self::build(connection, url, &connection.name, &connection.tls, limits, Duration::from_secs(10))
     }
 
     /// A client for plex.tv: public trust, few requests at a time, and no patience, since it is seldom needed.
@@ -98,10 +99,17 @@ impl Http {
             ..connection.limits.clone()
         };
         let name = format!("{} (plex.tv)", connection.name);
-        Self::build(connection, connection.plex_tv.clone(), &name, &Tls::default(), &limits)
+        Self::build(connection, connection.plex_tv.clone(), &name, &Tls::default(), &limits, Duration::from_secs(5))
     }
 
-    fn build(connection: &Connection, base: Url, name: &str, tls: &Tls, limits: &Limits) -> Result<Self> {
+    fn build(
+        connection: &Connection,
+        base: Url,
+        name: &str,
+        tls: &Tls,
+        limits: &Limits,
+        connect_timeout: Duration,
+    ) -> Result<Self> {
         let server: Arc<str> = Arc::from(name);
         let wrong = |problem: String| ServerError::new(&server, Operation::Identify, ErrorKind::Configuration, problem);
         if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
@@ -110,7 +118,7 @@ impl Http {
         let rate = limits.requests_per_second.map(limiter).transpose().map_err(&wrong)?;
         let mut client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(limits.timeout.min(Duration::from_secs(10)))
+            .connect_timeout(limits.timeout.min(connect_timeout))
             .tls_danger_accept_invalid_certs(tls.insecure_skip_verify)
             // Repeating is decided here, where it is known what may be repeated.
             .retry(reqwest::retry::never());
