@@ -1,7 +1,7 @@
 //! A real Postgres for tests, the demo and benches: the one that `WATCHSTATE_TEST_POSTGRES` names, else an embedded one that all test processes of
 //! this machine share. Each household gets a database of its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use sqlx::postgres::PgConnectOptions;
@@ -29,7 +29,7 @@ pub fn programs() -> PathBuf {
         return PathBuf::from(folder);
     }
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let home = set("HOME").filter(|home| *home != PathBuf::from("/root"));
+    let home = set("HOME").filter(|home| home.as_path() != Path::new("/root"));
     set("XDG_CACHE_HOME")
         .or_else(|| home.map(|home| home.join(".cache")))
         .unwrap_or_else(|| PathBuf::from("/var/cache"))

@@ -1,6 +1,6 @@
 //! What every verb needs: the database, the clock, the folders, how to print.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -133,7 +133,7 @@ fn data_folder() -> Option<PathBuf> {
         return Some(data.join("watchstate"));
     }
     let home = set("HOME")?;
-    if home == PathBuf::from("/root") {
+    if home.as_path() == Path::new("/root") {
         return Some(PathBuf::from("/var/lib/watchstate"));
     }
     Some(home.join(".local/share/watchstate"))

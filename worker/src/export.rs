@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use watchstate_domain::write::{Wanted, difference};
+use watchstate_servers::Write;
 use watchstate_store::outbox::{self, Candidate, Entry};
 use watchstate_store::registry::{Account, Server};
 use watchstate_store::{Connection, items};
@@ -76,7 +77,7 @@ pub async fn preview(app: &App, server: &Server, account: &Account, connection: 
     }
 }
 
-/// What the server must be told of an item; None when it agrees.
+/// What the server must be told of an item; None when it agrees, or can't be told.
 pub fn wanted(app: &App, server: &Server, candidate: &Candidate) -> Option<Wanted> {
     difference(
         &candidate.observation,
@@ -85,4 +86,6 @@ pub fn wanted(app: &App, server: &Server, candidate: &Candidate) -> Option<Wante
         server.clock_offset,
         app.policy.progress,
     )
+    // Plex has no way to take a left-over position away from a played item.
+    .filter(|wanted| *wanted != Wanted::NoPosition || Write::ClearPosition.is_possible_at(server.kind))
 }

@@ -1,10 +1,14 @@
 //! How much of a library is read, and when its cursor moves.
 
+use std::collections::BTreeSet;
+
 use futures::StreamExt;
 use roaring::RoaringTreemap;
+use watchstate_domain::ids::Kind;
+use watchstate_domain::item::Item;
 use watchstate_domain::reading::{Cursor, Numbers, Why, settled_skew};
 use watchstate_servers::{AccountView, Content, Counts, Library, Selection};
-use watchstate_store::{Connection, cursors, observations};
+use watchstate_store::{Connection, cursors, items, observations};
 
 use crate::contact::Trouble;
 use crate::import::absorb::Reader;
@@ -123,11 +127,41 @@ impl Read<'_, '_> {
                 },
             };
             bar.set_total(page.total);
-            self.reader.page(Some(self.library_id), &page.items, seen, connection).await?;
+            let (shows, others): (Vec<Item>, Vec<Item>) = page.items.into_iter().partition(|item| item.kind == Kind::Show);
+            if !matches!(selection, Selection::All) {
+                self.shows(shows, &others, connection).await?;
+            }
+            self.reader.page(Some(self.library_id), &others, seen, connection).await?;
             bar.add(page.received);
         }
     }
 }
+
+impl Read<'_, '_> {
+    /// Takes the shows of a page in before its episodes, which are matched through them; asks for those that nobody has told of yet.
+    async fn shows(&mut self, mut shows: Vec<Item>, episodes: &[Item], connection: &mut Connection) -> Result<(), Trouble> {
+        let told: BTreeSet<&str> = shows.iter().map(|show| show.remote_id.as_str()).collect();
+        let mut wanted: Vec<String> = episodes
+            .iter()
+            .filter_map(|episode| episode.show.as_ref()?.remote_id.clone())
+            .filter(|show| !told.contains(show.as_str()))
+            .collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let known: BTreeSet<String> = items::shows(connection, self.reader.server.id, &wanted).await?.into_iter().map(|(id, _)| id).collect();
+        wanted.retain(|show| !known.contains(show));
+        for ids in wanted.chunks(BY_ID) {
+            shows.extend(self.view.items_by_id(ids).await?.into_iter().filter(|item| item.kind == Kind::Show));
+        }
+        if !shows.is_empty() {
+            self.reader.page(Some(self.library_id), &shows, &mut RoaringTreemap::new(), connection).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Items that are asked for by id with one request.
+const BY_ID: usize = 100;
 
 fn numbers(counts: Counts) -> Numbers {
     let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
