@@ -273,10 +273,11 @@ impl Ids {
         self.0.len()
     }
 
-    /// The providers for which both have a value, and not the same one.
+    /// The providers for which both have a value, and not the same one. Paths never contradict: copies of one film lie at several.
     pub fn contradictions(&self, other: &Self) -> Vec<Provider> {
         self.0
             .iter()
+            .filter(|(provider, _)| **provider != Provider::Path)
             .filter(|(provider, value)| other.0.get(provider).is_some_and(|theirs| theirs != *value))
             .map(|(provider, _)| *provider)
             .collect()

@@ -178,7 +178,13 @@ impl<I: Iterator<Item = TitleId>> Catalogue<I> {
     /// What must be stored. Titles that were made and joined away in the same batch don't appear.
     pub fn into_changes(mut self) -> Changes {
         self.changes.created = self.created.iter().filter_map(|id| self.titles.remove(id)).collect();
-        self.changes
+        // Joins are stored first: what was learned before a join belongs to the title that is left.
+        let mut changes = std::mem::take(&mut self.changes);
+        let titles = changes.learned.iter_mut().map(|(id, _)| id).chain(changes.forgotten.iter_mut().map(|(id, _)| id));
+        for id in titles.chain(changes.numbered.iter_mut().map(|(id, _)| id)) {
+            *id = self.resolve(*id);
+        }
+        changes
     }
 
     fn index(&mut self, title: Title) {
@@ -195,7 +201,7 @@ impl<I: Iterator<Item = TitleId>> Catalogue<I> {
         let resolved = |id: &TitleId| self.resolve(*id);
         let own: BTreeSet<TitleId> =
             facts.ids.iter().filter_map(|id| self.by_id.get(&(facts.kind, id)).map(resolved)).collect();
-        let numbering = facts.numbering.and_then(|numbering| self.by_numbering.get(&numbering).map(resolved));
+        let numbering = place_of(facts).and_then(|numbering| self.by_numbering.get(&numbering).map(resolved));
         let path = facts.path.and_then(|path| self.title_at(facts.kind, path)).filter(|title| {
             // A path speaks only for items without ids: for this one, or for the title that such an item has made.
             facts.ids.is_empty() || self.titles.get(title).is_some_and(|title| only_path(&title.ids))
@@ -215,15 +221,24 @@ impl<I: Iterator<Item = TitleId>> Catalogue<I> {
     fn compatible(&self, facts: &Facts<'_>, candidates: &Candidates) -> (BTreeSet<TitleId>, Vec<Conflict>) {
         let mut same = BTreeSet::new();
         let mut conflicts = BTreeSet::new();
+        let linked = facts.linked.map(|linked| self.resolve(linked));
+        let only_this_tells = |id: &TitleId| linked == Some(*id) && self.titles.get(id).is_some_and(|t| t.tellers <= 1);
         for id in &candidates.own {
             let Some(title) = self.titles.get(id) else { continue };
             let providers = facts.ids.contradictions(&title.ids);
             // A title that only this item tells follows the item: its ids were corrected, and nobody else contradicts.
-            if providers.is_empty() || (title.tellers <= 1 && facts.linked == Some(*id)) {
+            if providers.is_empty() || only_this_tells(id) {
                 same.insert(*id);
             } else {
                 conflicts.insert(Conflict { with: *id, providers });
             }
+        }
+        // What contradicts there are the item's own former ids: they don't keep it from the title that its corrected ids name.
+        if same.len() > 1
+            && let Some(former) = same.iter().copied().find(only_this_tells)
+            && self.contradicting_pairs(&same).iter().any(|pair| pair.0 == former || pair.1 == former)
+        {
+            same.remove(&former);
         }
         for pair in self.contradicting_pairs(&same) {
             // The item would bridge two titles that can't be one: it belongs to neither more than to the other.
@@ -256,10 +271,21 @@ impl<I: Iterator<Item = TitleId>> Catalogue<I> {
                 same.insert(numbering);
             }
         }
-        if let Some(path) = candidates.path.filter(|_| conflicts.is_empty()) {
+        if let Some(path) = candidates.path.filter(|path| conflicts.is_empty() && self.path_fits(*path, facts, &same)) {
             same.insert(path);
         }
         (same, conflicts.into_iter().collect())
+    }
+
+    /// True when the title found by path has no other place and no other ids than the item and the titles it was found to be: one file may
+    /// hold several episodes, and then its path says nothing of which.
+    fn path_fits(&self, path: TitleId, facts: &Facts<'_>, same: &BTreeSet<TitleId>) -> bool {
+        let Some(title) = self.titles.get(&path) else { return false };
+        let one_place = !matches!((title.numbering, place_of(facts)), (Some(a), Some(b)) if a != b);
+        let with_path: BTreeSet<TitleId> = same.iter().copied().chain([path]).collect();
+        one_place
+            && facts.ids.contradictions(&title.ids).is_empty()
+            && !self.contradicting_pairs(&with_path).iter().any(|pair| pair.0 == path || pair.1 == path)
     }
 
     fn contradicting_pairs(&self, same: &BTreeSet<TitleId>) -> Vec<(TitleId, TitleId, Vec<Provider>)> {
@@ -283,17 +309,18 @@ impl<I: Iterator<Item = TitleId>> Catalogue<I> {
         let title = self.titles.get(&linked)?;
         let named = !title.ids.is_empty() && !only_path(&title.ids);
         let in_conflict = conflicts.iter().any(|conflict| conflict.with == linked);
-        let nothing_to_go_by = facts.ids.is_empty() && facts.numbering.is_none() && facts.path.is_none();
+        let nothing_to_go_by = facts.ids.is_empty() && place_of(facts).is_none() && facts.path.is_none();
         // No id names it and none contradicts: a title of its own, or one that was found by path or place.
-        (!named
+        (title.kind == facts.kind
+            && !named
             && !in_conflict
             && !nothing_to_go_by
-            && title.numbering.is_none_or(|place| facts.numbering == Some(place)))
+            && title.numbering.is_none_or(|place| place_of(facts) == Some(place)))
         .then_some(linked)
     }
 
     fn create(&mut self, facts: &Facts<'_>) -> Option<TitleId> {
-        if facts.ids.is_empty() && facts.numbering.is_none() && facts.path.is_none() {
+        if facts.ids.is_empty() && place_of(facts).is_none() && facts.path.is_none() {
             return None;
         }
         let id = self.fresh.next()?;
@@ -309,15 +336,15 @@ impl<I: Iterator<Item = TitleId>> Catalogue<I> {
             for id in gone.ids.iter() {
                 self.by_id.insert((gone.kind, id), into);
             }
+            let mut numbered = None;
             if let Some(title) = self.titles.get_mut(&into) {
                 title.tellers += gone.tellers;
                 for id in gone.ids.iter() {
                     title.ids.insert(id);
                 }
-                if let Some(numbering) = gone.numbering
-                    && title.numbering.is_none()
-                {
-                    title.numbering = Some(numbering);
+                if title.numbering.is_none() {
+                    title.numbering = gone.numbering;
+                    numbered = gone.numbering;
                 }
             }
             if let Some(numbering) = gone.numbering {
@@ -328,7 +355,7 @@ impl<I: Iterator<Item = TitleId>> Catalogue<I> {
                 let ids: Vec<ExternalId> = gone.ids.iter().collect();
                 if !self.created.contains(&into) {
                     self.changes.learned.extend(ids.into_iter().map(|id| (into, id)));
-                    self.changes.numbered.extend(gone.numbering.map(|numbering| (into, numbering)));
+                    self.changes.numbered.extend(numbered.map(|numbering| (into, numbering)));
                 }
             } else {
                 self.changes.joined.push((*from, into));
@@ -340,14 +367,15 @@ impl<I: Iterator<Item = TitleId>> Catalogue<I> {
     /// Gives the title what the item knows and no other title claims.
     fn learn(&mut self, id: TitleId, facts: &Facts<'_>) {
         let new = self.created.contains(&id);
-        let path = (facts.ids.is_empty() && facts.numbering.is_none())
+        self.count(id, facts.linked);
+        let path = (facts.ids.is_empty() && place_of(facts).is_none())
             .then_some(facts.path)
             .flatten()
             .filter(|path| self.title_at(facts.kind, path).is_none())
             .map(|path| ExternalId { provider: Provider::Path, value: path.to_owned() });
         let unclaimed: Vec<ExternalId> =
             facts.ids.iter().chain(path).filter(|own| !self.by_id.contains_key(&(facts.kind, own.clone()))).collect();
-        let place = facts.numbering.filter(|numbering| !self.by_numbering.contains_key(numbering));
+        let place = place_of(facts).filter(|numbering| !self.by_numbering.contains_key(numbering));
         let Some(title) = self.titles.get_mut(&id) else { return };
         for own in unclaimed {
             if let Some(old) = title.ids.remove(own.provider) {
@@ -372,11 +400,22 @@ impl<I: Iterator<Item = TitleId>> Catalogue<I> {
                 self.changes.numbered.push((id, place));
             }
         }
-        if facts.linked.map(|linked| self.joined.get(&linked).copied().unwrap_or(linked)) != Some(id) {
-            title.tellers += 1;
-        }
         if let Some(path) = facts.path {
             self.by_path.entry((facts.kind, path.to_owned())).or_insert(id);
+        }
+    }
+
+    /// The item tells this title from now on, and no longer the one that it was linked to.
+    fn count(&mut self, id: TitleId, linked: Option<TitleId>) {
+        let linked = linked.map(|linked| self.resolve(linked));
+        if linked == Some(id) {
+            return;
+        }
+        if let Some(title) = self.titles.get_mut(&id) {
+            title.tellers += 1;
+        }
+        if let Some(former) = linked.and_then(|linked| self.titles.get_mut(&linked)) {
+            former.tellers = former.tellers.saturating_sub(1);
         }
     }
 }
@@ -385,6 +424,11 @@ struct Candidates {
     own: BTreeSet<TitleId>,
     numbering: Option<TitleId>,
     path: Option<TitleId>,
+}
+
+/// The item's place: only episodes have one.
+fn place_of(facts: &Facts<'_>) -> Option<Numbering> {
+    facts.numbering.filter(|_| facts.kind == Kind::Episode)
 }
 
 fn only_path(ids: &Ids) -> bool {

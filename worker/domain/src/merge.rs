@@ -196,8 +196,20 @@ impl Merged {
     }
 }
 
-/// How far the stamp of an own write may lie from the moment of writing: slow servers, and clocks measured to the second.
+/// How long after the decision to write a server may stamp the write: slow servers, and many writes in a row.
 const ECHO_WINDOW: SignedDuration = SignedDuration::from_mins(10);
+
+/// How long before the decision to write a stamp of the write may seem to lie: clocks are measured to the second.
+const ECHO_SLACK: SignedDuration = SignedDuration::from_mins(1);
+
+/// A date that was sent comes back as it was, or without its fraction of a second (Emby).
+const SENT_PRECISION: SignedDuration = SignedDuration::from_secs(2);
+
+/// A viewing that began longer ago than this is no longer under way: nobody watches one title for so long.
+const LONGEST_VIEWING: SignedDuration = SignedDuration::from_hours(12);
+
+/// The next moment that the store can tell from another.
+const MOMENT: SignedDuration = SignedDuration::from_micros(1);
 
 /// Merges a reading with its base. `base` None: the account sees the item for the first time (new server, new file, new match).
 pub fn three_way(reading: &Reading, base: Option<&Observation>, context: &Context) -> Merged {
@@ -232,8 +244,10 @@ fn first_sight(reading: &Reading, context: &Context) -> Merged {
     } else {
         (None, Rule::FirstSightUnplayed)
     };
-    let position = (!state.played && counts(state.position_ms, context))
-        .then(|| Event::Position { position_ms: state.position_ms, at: stamp.unwrap_or(Timestamp::UNIX_EPOCH) });
+    // Without a date nobody knows whether it is older than the last play, so it doesn't travel before it moves.
+    let position = stamp
+        .filter(|_| !state.played && counts(state.position_ms, context))
+        .map(|at| Event::Position { position_ms: state.position_ms, at });
     Merged { mark, position, rule, observation: observe(reading, None, context) }
 }
 
@@ -242,7 +256,7 @@ fn mark(reading: &Reading, base: &Observation, context: &Context) -> (Option<Eve
     match (base.state.played, state.played) {
         (false, true) if is_echo(reading, base, context) => (None, Rule::Echo),
         (false, true) => (Some(played(reading, base, context)), Rule::NewlyPlayed),
-        (true, true) if state.plays > base.finished_plays && state.position_ms == 0 => {
+        (true, true) if watched_again(reading, base, context) => {
             if is_echo(reading, base, context) {
                 (None, Rule::Echo)
             } else {
@@ -253,9 +267,50 @@ fn mark(reading: &Reading, base: &Observation, context: &Context) -> (Option<Eve
         (true, false) if base.expected.is_some_and(|expected| !expected.played) => (None, Rule::Echo),
         (true, false) if reading.added_at != base.added_at => (None, Rule::FileReplaced),
         (true, false) if context.unplayed == Unplayed::Ignore => (None, Rule::UnplayedIgnored),
-        (true, false) => (Some(Event::Unplayed { order: base.true_at }), Rule::NewlyUnplayed),
+        (true, false) => {
+            // It was still played at `true_at`, so a play that was told with that very moment as its bound comes before the un-play.
+            let order = base.true_at.saturating_add(MOMENT).unwrap_or(base.true_at);
+            (Some(Event::Unplayed { order }), Rule::NewlyUnplayed)
+        }
+        (false, false) if is_own_position(reading, base, context) => (None, Rule::Echo),
         (true, true) | (false, false) => (None, Rule::Adopted),
     }
+}
+
+/// True when a title that was played before has been watched to its end, or marked, once more.
+fn watched_again(reading: &Reading, base: &Observation, context: &Context) -> bool {
+    let (state, before) = (reading.state, base.state);
+    // Where the count rises at the end it is proof enough, even if the next viewing has begun since.
+    if state.position_ms > 0 && context.kind.counts_at_start() {
+        return false;
+    }
+    if state.plays > base.finished_plays {
+        // A play moves the date, or ends a viewing that was under way. A count that rises for itself is no play.
+        return state.last_played_at.is_none()
+            || state.last_played_at != before.last_played_at
+            || has_begun(base, context);
+    }
+    // The count started anew: the title was un-marked in between, by somebody or by a write of ours, or its file was replaced.
+    let anew = state.plays < before.plays
+        || reading.added_at != base.added_at
+        || base.expected.is_some_and(|expected| !expected.played);
+    let newer = matches!((state.last_played_at, before.last_played_at), (Some(now), Some(then)) if now > then);
+    anew && newer && state.position_ms == 0
+}
+
+/// True when a viewing had begun at the server when the base was read, and hadn't ended. Jellyfin (`SessionManager.OnPlaybackStart`), and Emby
+/// by lineage, set date and count when a playback starts and touch neither when it ends.
+fn has_begun(base: &Observation, context: &Context) -> bool {
+    let state = base.state;
+    let counted = state.plays > base.finished_plays || (!state.played && state.plays > 0);
+    context.kind.counts_at_start() && (state.position_ms > 0 || counted)
+}
+
+/// The start of the viewing that was under way when the base was read, if it can still be that one which ended since.
+fn under_way(base: &Observation, context: &Context) -> Option<Timestamp> {
+    our_stamp(base.state.last_played_at, context)
+        .filter(|_| has_begun(base, context))
+        .filter(|start| base.true_at.duration_since(*start) < LONGEST_VIEWING)
 }
 
 /// The play that must lie between base and reading: at the server's date where that fits, else at the last moment it can have happened.
@@ -263,24 +318,41 @@ fn played(reading: &Reading, base: &Observation, context: &Context) -> Event {
     let stamp = our_stamp(reading.state.last_played_at, context);
     let moved = reading.state.last_played_at != base.state.last_played_at;
     let order = stamp.filter(|stamp| moved && *stamp > base.true_at).unwrap_or(context.now);
-    // A date that didn't move belongs to an older play; a moved one is when it was watched, even if it lies years back.
-    let stamp = if moved { stamp } else { None };
+    // A date that moved is when it was watched, even if it lies years back. One that didn't is that of the viewing which was under way,
+    // else of an older play.
+    let stamp = if moved { stamp } else { under_way(base, context) };
     Event::Played { order, stamp: Some(stamp.unwrap_or(context.now)), source: Source::Mark }
 }
 
-/// True when the mark is the one that we wrote: it carries the date that we sent, or the server's own stamp of about that moment, and
-/// nobody has watched it since.
+/// True when the mark is the one that we wrote, and nobody has watched it since.
 fn is_echo(reading: &Reading, base: &Observation, context: &Context) -> bool {
     let Some(expected) = base.expected.filter(|expected| expected.played) else {
         return false;
     };
-    let once = reading.state.plays <= base.finished_plays.saturating_add(1);
-    let stamped = match reading.state.last_played_at {
-        None => true,
-        Some(stamp) if Some(stamp) == expected.stamp => true,
-        Some(stamp) => context.offset.to_ours(stamp).duration_since(expected.at).abs() <= ECHO_WINDOW,
-    };
-    once && stamped
+    let once = reading.state.plays <= base.state.plays.max(base.finished_plays).saturating_add(1);
+    // Taking a left-over position away moves no date, nor does a mark that is sent without one.
+    let unmoved = reading.state.last_played_at == base.state.last_played_at
+        && (base.state.played || (expected.stamp.is_none() && under_way(base, context).is_none()));
+    once && (unmoved || reading.state.last_played_at.is_none_or(|stamp| is_stamp_of(&expected, stamp, context)))
+}
+
+/// True when the position is the one that we wrote: nobody got there by watching.
+fn is_own_position(reading: &Reading, base: &Observation, context: &Context) -> bool {
+    reading.state.position_ms != base.state.position_ms
+        && base.expected.filter(|expected| !expected.played).is_some_and(|expected| {
+            reading.state.last_played_at.is_some_and(|stamp| is_stamp_of(&expected, stamp, context))
+        })
+}
+
+/// True when a server's stamp is that of our write: the date that we sent; Plex takes none and stamps its own now, as the others do when none is sent.
+fn is_stamp_of(expected: &Expected, stamp: Timestamp, context: &Context) -> bool {
+    let as_sent = expected.stamp.is_some_and(|sent| stamp.duration_since(sent).abs() < SENT_PRECISION);
+    let takes_dates = context.kind != ServerKind::Plex;
+    if as_sent || (takes_dates && expected.stamp.is_some()) {
+        return as_sent;
+    }
+    let after = context.offset.to_ours(stamp).duration_since(expected.at);
+    -ECHO_SLACK <= after && after <= ECHO_WINDOW
 }
 
 fn moved_position(reading: &Reading, base: &Observation, context: &Context) -> Option<Event> {
@@ -309,11 +381,11 @@ fn our_stamp(stamp: Option<Timestamp>, context: &Context) -> Option<Timestamp> {
 
 fn observe(reading: &Reading, base: Option<&Observation>, context: &Context) -> Observation {
     let state = reading.state;
-    let finished_plays = match (state.position_ms, base) {
-        (0, _) => state.plays,
-        (_, Some(base)) => base.finished_plays.min(state.plays),
-        (_, None) if context.kind.counts_at_start() => state.plays.saturating_sub(1),
-        (_, None) => state.plays,
+    let under_way = state.position_ms > 0 && context.kind.counts_at_start();
+    let finished_plays = match base {
+        _ if !under_way => state.plays,
+        Some(base) => base.finished_plays.min(state.plays),
+        None => state.plays.saturating_sub(1),
     };
     Observation { state, finished_plays, added_at: reading.added_at, true_at: context.now, expected: None }
 }

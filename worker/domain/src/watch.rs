@@ -21,7 +21,7 @@ pub enum Event {
     },
     /// The mark was taken away.
     Unplayed {
-        /// The last moment at which it was known to be played: whatever is known to have been played later wins.
+        /// Just after the last moment at which it was known to be played: whatever is known to have been played later wins.
         order: Timestamp,
     },
     /// A viewing got this far.

@@ -89,6 +89,9 @@ const FINISHED_PERCENT: u64 = 90;
 /// A position this much older than the last play is a left-over, and not a viewing that the play's own stamp belongs to.
 const LEFT_OVER: SignedDuration = SignedDuration::from_secs(60);
 
+/// How long after its start a viewing may still be going on where the running time is unknown.
+const UNKNOWN_RUNTIME: SignedDuration = SignedDuration::from_hours(3);
+
 /// What the server must be told so that it agrees; None when it does, or when the viewer there is ahead of what is known.
 pub fn difference(
     there: &Observation,
@@ -99,10 +102,10 @@ pub fn difference(
 ) -> Option<Wanted> {
     let state = there.state;
     let activity = state.last_played_at.map(|stamp| offset.to_ours(stamp));
-    let newer_viewing = state.position_ms > 0
-        && activity.is_some_and(|activity| agreed.changed_at.is_none_or(|changed| activity > changed));
     match agreed.played {
-        Some(true) if !state.played => (!newer_viewing).then_some(Wanted::Played { at: agreed.played_at }),
+        Some(true) if !state.played => {
+            (!newer_viewing(there, activity, agreed, runtime_ms)).then_some(Wanted::Played { at: agreed.played_at })
+        }
         Some(true) => {
             let left_over = state.position_ms > 0
                 && activity.is_some_and(|activity| {
@@ -114,12 +117,32 @@ pub fn difference(
         _ if state.played => None,
         _ => {
             let position = agreed.position.filter(|_| progress.enabled)?;
-            let near_the_end =
-                runtime_ms.is_some_and(|runtime| position.position_ms * 100 >= runtime * FINISHED_PERCENT);
+            let near_the_end = runtime_ms.is_some_and(|runtime| {
+                position.position_ms.saturating_mul(100) >= runtime.saturating_mul(FINISHED_PERCENT)
+            });
             let there_already = state.position_ms.abs_diff(position.position_ms) < SAME_POSITION_MS;
             let ahead = activity.is_some_and(|activity| activity >= position.at);
             (!near_the_end && !there_already && !ahead && position.position_ms >= progress.minimum_ms)
                 .then_some(Wanted::Position { position_ms: position.position_ms, at: position.at })
         }
+    }
+}
+
+/// True when a viewing has begun at the server after the last play: a mark would end it, and its finish could no longer be seen.
+fn newer_viewing(there: &Observation, activity: Option<Timestamp>, agreed: &Agreed, runtime_ms: Option<u64>) -> bool {
+    let Some(activity) = activity.filter(|activity| agreed.changed_at.is_none_or(|changed| *activity > changed)) else {
+        return false;
+    };
+    let viewing = runtime_ms
+        .and_then(|runtime| i64::try_from(runtime).ok())
+        .filter(|runtime| *runtime > 0)
+        .map_or(UNKNOWN_RUNTIME, SignedDuration::from_millis);
+    if there.state.position_ms > 0 {
+        // A position that counts is newer than the last play. One that doesn't may be a left-over of the viewing which that play ended, since
+        // some servers stamp a play with its start, and since our own writes of positions bear the server's now.
+        agreed.position.is_some() || agreed.changed_at.is_none_or(|changed| activity.duration_since(changed) > viewing)
+    } else {
+        // Not played, yet with a count: servers that clear the mark at the start of a re-watch, before the first position is kept.
+        there.state.plays > 0 && there.true_at.duration_since(activity) < viewing
     }
 }
