@@ -13,6 +13,7 @@ pub mod outbox;
 pub mod plans;
 pub mod registry;
 pub mod report;
+pub mod restored;
 pub mod runs;
 mod stamp;
 pub mod titles;

@@ -326,6 +326,7 @@ pub async fn retry(
 
 /// An entry as it is shown.
 #[derive(Debug, Clone, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Shown {
     /// Its key.
     pub id: i64,

@@ -180,6 +180,7 @@ pub async fn retire(connection: &mut Connection, account_id: i64, now: Timestamp
 
 /// A plan as it is shown.
 #[derive(Debug, Clone, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Plan {
     /// Its key: what `approve` and `discard` take.
     pub id: i64,
@@ -236,6 +237,7 @@ pub async fn list(connection: &mut Connection, all: bool, id: Option<i64>) -> Re
 
 /// One un-play of a plan as it is shown.
 #[derive(Debug, Clone, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PlannedUnplay {
     /// The title.
     pub title: String,

@@ -64,6 +64,7 @@ pub async fn finish(
 
 /// A run as it is shown.
 #[derive(Debug, Clone, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Run {
     /// Its key.
     pub id: i64,
@@ -118,6 +119,7 @@ pub async fn list(connection: &mut Connection, limit: i64) -> Result<Vec<Run>> {
 
 /// What pruning removed, or would remove.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Pruned {
     /// Runs, with their decided plans.
     pub runs: u64,
