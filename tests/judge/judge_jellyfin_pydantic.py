@@ -58,9 +58,8 @@ def _():
 def _():
     login = generated.AuthenticateUserByName(Username=person["name"], Pw=person["password"])
     anonymous = client("")
-    anonymous.configuration.api_key = {
-        "CustomAuthentication": 'Client="Judge", Device="Judge", DeviceId="judge", Version="1.0"'
-    }
+    device = 'MediaBrowser Client="Judge", Device="Judge", DeviceId="judge", Version="1.0"'
+    anonymous.set_default_header("Authorization", device)
     result = generated.UserApi(anonymous).authenticate_user_by_name(login)
     equal((result.user.id, result.server_id), (user_id, server.server_id))
     assert result.access_token and result.session_info.device_id == "judge"

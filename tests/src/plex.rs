@@ -13,6 +13,8 @@ mod meta;
 mod playing;
 mod query;
 mod server;
+#[cfg(test)]
+mod tests;
 
 use element::{Element, refuse};
 pub(crate) use element::{as_text, wants_json};

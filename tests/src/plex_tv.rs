@@ -19,6 +19,8 @@ use crate::world::{TimeSource, User, World, hex};
 mod account;
 mod document;
 mod sharing;
+#[cfg(test)]
+mod tests;
 
 use document::{Document, refuse};
 

@@ -85,7 +85,8 @@ impl Model {
         first
     }
 
-    /// Adds an episode, and its show and season where they are missing; answers the episode's id.
+    /// Adds an episode, and its show and season where they are missing; answers the episode's id. A file with several
+    /// episodes is one item; at Plex it is an item for each of them, and the ids given are those of the first.
     pub(crate) fn add_episode(&mut self, now: Timestamp, new: &NewEpisode) -> ItemId {
         let library = self.place(now, &new.common, Kind::Episode);
         let show = self.show(now, &library, new);
@@ -101,11 +102,20 @@ impl Model {
             season_id: Some(season.id.clone()),
             season: Some(new.season),
             episode: Some(new.episode),
-            episode_end: new.episode_end,
+            episode_end: new.episode_end.filter(|_| !self.flavor.is_plex()),
             ..Self::blank(now, &library, &new.common, 45, usual)
         };
         media.guid = self.guid(&media, new.common.guid.as_deref(), Some(&show));
-        self.insert(media)
+        let first = self.insert(media.clone());
+        if self.flavor.is_plex() {
+            for number in new.episode + 1..=new.episode_end.unwrap_or(new.episode) {
+                let mut next = Media { title: format!("Episode {number}"), episode: Some(number), ..media.clone() };
+                next.ids.clear();
+                next.guid = self.guid(&next, None, Some(&show));
+                self.insert(next);
+            }
+        }
+        first
     }
 
     /// Removes an item, with all that is in it, and folders left empty. Its states stay where they are filed.
