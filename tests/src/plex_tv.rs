@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{Method, StatusCode};
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::net::ToSocketAddrs;
 
 use crate::http::{Answer, Call, Group, Http, Operation};
@@ -286,7 +286,7 @@ impl Service for PlexTv {
                 self.http.faults.heal();
                 Answer::status(StatusCode::NO_CONTENT)
             }
-            _ => Answer::json(&json!({"error": "no such control route"})),
+            _ => Answer::status(StatusCode::NOT_FOUND),
         };
         Some(answer)
     }

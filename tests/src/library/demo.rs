@@ -22,7 +22,9 @@ const FILMS: [(&str, u16, &str, &str, u64); 14] = [
 ];
 
 /// Title, year, TheTVDB, IMDb, episodes of each season, minutes.
-const SHOWS: [(&str, u16, &str, &str, &[u32], u64); 3] = [
+type Show = (&'static str, u16, &'static str, &'static str, &'static [u32], u64);
+
+const SHOWS: [Show; 3] = [
     ("Breaking Bad", 2008, "81189", "tt0903747", &[7, 13], 47),
     ("Firefly", 2002, "78874", "tt0303461", &[14], 44),
     ("The Wire", 2002, "79126", "tt0306414", &[13], 59),

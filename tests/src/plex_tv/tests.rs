@@ -1,5 +1,7 @@
 //! plex.tv asked without a socket.
 
+use serde_json::json;
+
 use super::*;
 use crate::plex;
 use crate::world::Flavor;
