@@ -150,6 +150,21 @@ impl Drop for InFlight<'_> {
     }
 }
 
+/// As above, for the requests that a fault keeps waiting.
+struct OnHold<'a>(&'a Http);
+
+impl Drop for OnHold<'_> {
+    fn drop(&mut self) {
+        self.0.log.let_go();
+    }
+}
+
+async fn hold(http: &Http, millis: u64) {
+    http.log.hold();
+    let _on_hold = OnHold(http);
+    tokio::time::sleep(Duration::from_millis(millis)).await;
+}
+
 async fn handle(service: &dyn Service, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
     let began = Instant::now();
     let (head, body) = request.into_parts();
@@ -182,8 +197,13 @@ async fn handle(service: &dyn Service, request: Request<Incoming>) -> Result<Res
             None
         }
         Some(FaultKind::Delay(millis)) => {
-            tokio::time::sleep(Duration::from_millis(millis)).await;
+            hold(http, millis).await;
             Some(service.answer(&call))
+        }
+        Some(FaultKind::LateAnswer(millis)) => {
+            let answer = service.answer(&call);
+            hold(http, millis).await;
+            Some(answer)
         }
         Some(FaultKind::WrongJson) => {
             let mut answer = service.answer(&call);

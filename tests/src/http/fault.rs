@@ -16,8 +16,10 @@ pub enum FaultKind {
         /// `Retry-After` in seconds.
         retry_after: Option<u64>,
     },
-    /// The answer comes this many milliseconds late; with a large number, after the client gave up.
+    /// The answer comes this many milliseconds late, and so long nothing is done; with a large number, after the client gave up.
     Delay(u64),
+    /// The request is carried out at once, and the answer comes this many milliseconds late: the client gives up, and doesn't know.
+    LateAnswer(u64),
     /// The connection is closed without an answer; nothing is done.
     Reset,
     /// The request is carried out, then the connection is closed without an answer.

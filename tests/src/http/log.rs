@@ -82,6 +82,7 @@ struct State {
     seen: Vec<Seen>,
     in_flight: usize,
     peak: usize,
+    on_hold: usize,
 }
 
 impl RequestLog {
@@ -105,6 +106,11 @@ impl RequestLog {
         self.with(|state| state.peak)
     }
 
+    /// How many requests a fault keeps waiting right now. To stop a client at a chosen request, let a fault hold that one, and wait for this.
+    pub fn on_hold(&self) -> usize {
+        self.with(|state| state.on_hold)
+    }
+
     /// All requests, oldest answer first.
     pub fn all(&self) -> Vec<Seen> {
         self.with(|state| state.seen.clone())
@@ -119,7 +125,7 @@ impl RequestLog {
         self.0.arrived.send_replace(0);
     }
 
-    /// Waits until `enough` of the log, now or after one of the next requests.
+    /// Waits until `enough` of the log, now or after one of the next requests was answered or put on hold.
     pub async fn wait_until(&self, mut enough: impl FnMut(&Self) -> bool) {
         let mut arrived = self.0.arrived.subscribe();
         while !enough(self) {
@@ -138,6 +144,16 @@ impl RequestLog {
 
     pub(crate) fn end(&self) {
         self.with(|state| state.in_flight = state.in_flight.saturating_sub(1));
+    }
+
+    pub(crate) fn hold(&self) {
+        self.with(|state| state.on_hold += 1);
+        self.0.arrived.send_modify(|_| {});
+    }
+
+    pub(crate) fn let_go(&self) {
+        self.with(|state| state.on_hold = state.on_hold.saturating_sub(1));
+        self.0.arrived.send_modify(|_| {});
     }
 
     pub(crate) fn push(&self, seen: Seen) {

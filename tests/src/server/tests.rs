@@ -120,6 +120,25 @@ async fn a_delayed_answer_comes_after_the_client_gave_up() {
 }
 
 #[tokio::test]
+async fn a_test_can_wait_for_a_request_that_is_held_before_or_after_it_was_carried_out() {
+    for (kind, done) in [(FaultKind::Delay(60_000), false), (FaultKind::LateAnswer(60_000), true)] {
+        let setup = setup().await;
+        let log = setup.server.world.log().clone();
+        setup.server.world.inject(Fault::new(kind).group(Group::Write));
+        {
+            let request = setup.post(&setup.mark);
+            tokio::select! {
+                _ = request => panic!("an answer came"),
+                () = log.wait_until(|log| log.on_hold() == 1) => {}
+            }
+        }
+        assert_eq!(setup.played(), done, "{kind:?}");
+        // The client has hung up.
+        log.wait_until(|log| log.on_hold() == 0).await;
+    }
+}
+
+#[tokio::test]
 async fn a_stopped_server_refuses_and_comes_back_at_the_same_address() {
     let setup = setup().await;
     let (addr, client) = (setup.server.addr, Client::new());
