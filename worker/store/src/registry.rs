@@ -85,7 +85,7 @@ pub struct SchedulePolicy {
     pub progress: ProgressPolicy,
     /// Nothing is written to servers.
     pub dry_run: bool,
-    /// How long things are kept, in milliseconds, by name (`runs`, `events`, `items`).
+    /// How long things are kept, in milliseconds, by name (`runs`, `events`, `items`, `history`).
     pub keep_ms: BTreeMap<String, u64>,
 }
 
@@ -205,6 +205,16 @@ pub async fn accounts(connection: &mut Connection) -> Result<Vec<Account>> {
             remote_name: row.remote_name,
         })
         .collect())
+}
+
+/// SHA-256 of the token that a server's webhook events carry, by the server's name; servers without one are missing.
+pub async fn webhook_tokens(connection: &mut Connection) -> Result<BTreeMap<String, Vec<u8>>> {
+    let rows = sqlx::query!(
+        r#"select name, webhook_token_sha256 as "hash!" from server where webhook_token_sha256 is not null"#
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.name, row.hash)).collect())
 }
 
 /// The schedules, by name.
