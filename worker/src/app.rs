@@ -50,9 +50,11 @@ pub struct App {
 }
 
 impl App {
-    /// Connects to the database, or starts the embedded one, brings the schema up to date and chooses the schedule.
+    /// Connects to the database, or starts the embedded one, brings the schema up to date and chooses the schedule. `applying`: the schedule that
+    /// is named may be one that doesn't exist yet.
     pub async fn open(
         settings: &Settings,
+        applying: bool,
         metrics: Arc<Metrics>,
         stop: CancellationToken,
         clock: Clock,
@@ -78,7 +80,8 @@ impl App {
         let client_id = registry::installation(&mut connection).await?.to_string();
         let schedules = registry::schedules(&mut connection).await?;
         drop(connection);
-        let (schedule, policy) = choose(schedules, settings.schedule.as_deref())?;
+        let named = settings.schedule.as_deref().filter(|_| !applying);
+        let (schedule, policy) = choose(schedules, named)?;
         Ok(Self {
             store,
             clock,

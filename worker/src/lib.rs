@@ -45,7 +45,8 @@ pub fn exit_of(error: &anyhow::Error) -> Option<Exit> {
 
 /// Runs a verb. `stop` is cancelled when the process shall end: what was read is stored, what was begun is finished.
 pub async fn run(cli: Cli, metrics: Arc<Metrics>, stop: CancellationToken, clock: Clock, progress: Progress) -> Result<Exit> {
-    let app = App::open(&cli.settings, metrics, stop, clock, progress).await?;
+    let applying = matches!(cli.verb, Verb::Apply(_));
+    let app = App::open(&cli.settings, applying, metrics, stop, clock, progress).await?;
     let exit = verb(&app, cli.verb).await;
     app.close().await?;
     exit

@@ -83,8 +83,8 @@ impl Agreed {
 /// Positions closer together than this are the same: servers round, and players resume a little earlier.
 const SAME_POSITION_MS: u64 = 10_000;
 
-/// Servers call a film finished from about here (Plex and Jellyfin: 90 %), so a position behind it would become a play.
-const FINISHED_PERCENT: u64 = 90;
+/// Servers call a film finished from 90 % (Plex and Jellyfin), so a position there would become a play; one per cent is left for rounding.
+const FINISHED_PERCENT: u64 = 89;
 
 /// A position this much older than the last play is a left-over, and not a viewing that the play's own stamp belongs to.
 const LEFT_OVER: SignedDuration = SignedDuration::from_secs(60);
