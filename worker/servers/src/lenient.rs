@@ -153,10 +153,13 @@ fn parse_iso(text: &str) -> Option<Timestamp> {
     })
 }
 
-/// Dates of plays and of files: after 1970 (servers write year 1 or 0 for "none"), and not in another century.
+/// Dates of plays and of files: after 1970 (servers write year 1 or 0 for "none"), and not in another century. Whole microseconds, which is what
+/// can be remembered of them: Jellyfin tells tenths of one, and what was remembered would differ from what is told at every reading.
 fn plausible(stamp: Timestamp) -> Option<Timestamp> {
     const YEAR_2200: i64 = 7_258_118_400;
-    (1..YEAR_2200).contains(&stamp.as_second()).then_some(stamp)
+    (1..YEAR_2200)
+        .contains(&stamp.as_second())
+        .then(|| Timestamp::from_microsecond(stamp.as_microsecond()).unwrap_or(stamp))
 }
 
 #[cfg(test)]
@@ -228,6 +231,7 @@ mod tests {
             ("2023-11-14T22:13:20.0000000Z", stamp(1_700_000_000)),
             ("2023-11-14T23:13:20+01:00", stamp(1_700_000_000)),
             ("2023-11-14T22:13:20", stamp(1_700_000_000)),
+            ("2023-11-14T22:13:20.1234567Z", Timestamp::from_microsecond(1_700_000_000_123_456).ok()),
             ("0001-01-01T00:00:00.0000000Z", None),
             ("yesterday", None),
         ];
