@@ -202,6 +202,7 @@ pub enum ServersVerb {
 
 /// `state`.
 #[derive(Debug, Clone, Default, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "one a flag")]
 pub struct StateArgs {
     /// Only this person
     #[arg(short, long)]
@@ -231,7 +232,7 @@ pub struct StateArgs {
     #[arg(long, conflicts_with_all = ["played", "unplayed", "changed_since", "person"])]
     pub unmatched: bool,
     /// At most so many rows
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(i64).range(1..1_000_000))]
     pub limit: i64,
 }
 
@@ -249,7 +250,7 @@ pub struct WhyArgs {
 #[derive(Debug, Clone, Args)]
 pub struct RunsArgs {
     /// At most so many, the newest first
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(i64).range(1..))]
     pub limit: i64,
 }
 
@@ -287,6 +288,9 @@ pub enum OutboxVerb {
         /// Only those that were given up
         #[arg(long)]
         dead: bool,
+        /// At most so many, the oldest first
+        #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(i64).range(1..))]
+        limit: i64,
     },
     /// Try writes again at once that were given up
     Retry {
@@ -298,15 +302,15 @@ pub enum OutboxVerb {
 /// `prune`.
 #[derive(Debug, Clone, Args)]
 pub struct PruneArgs {
-    /// Keep runs for so many days
-    #[arg(long, default_value_t = 30, value_name = "DAYS")]
-    pub keep_runs: u32,
-    /// Keep finished writes and webhook events for so many days
-    #[arg(long, default_value_t = 30, value_name = "DAYS")]
-    pub keep_events: u32,
-    /// Keep what no server has any more for so many days. What somebody watched stays for ever
-    #[arg(long, default_value_t = 90, value_name = "DAYS")]
-    pub keep_titles: u32,
+    /// Keep runs for so many days [default: what the SyncSchedule says, else 30]
+    #[arg(long, value_name = "DAYS")]
+    pub keep_runs: Option<u32>,
+    /// Keep finished writes and webhook events for so many days [default: what the SyncSchedule says, else 30]
+    #[arg(long, value_name = "DAYS")]
+    pub keep_events: Option<u32>,
+    /// Keep what no server has any more for so many days; what somebody watched stays for ever [default: what the SyncSchedule says, else 90]
+    #[arg(long, value_name = "DAYS")]
+    pub keep_titles: Option<u32>,
     /// Tell how much would go, remove nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -315,15 +319,15 @@ pub struct PruneArgs {
 /// `backup`.
 #[derive(Debug, Clone, Args)]
 pub struct BackupArgs {
-    /// The folder; one file a person, `<person>.<date>.jsonl`. `-` with --person: standard output
+    /// The folder; gets one file a person, `<person>.<time>.jsonl` (see docs/backup-format.md). `-` with --person: standard output
     #[arg(long, value_name = "DIR")]
     pub to: PathBuf,
     /// Only this person
     #[arg(short, long)]
     pub person: Option<String>,
-    /// Keep only so many files a person
-    #[arg(long, value_name = "COUNT")]
-    pub keep: Option<usize>,
+    /// Keep only the newest files of each person, so many; older ones are removed [default: keep all]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub keep: Option<u32>,
 }
 
 /// `restore`.

@@ -59,10 +59,10 @@ impl Sheet {
         self
     }
 
-    /// With a line below, or in place of an empty table.
+    /// With a line below, or in place of an empty table; none for an empty text.
     #[must_use]
     pub fn remark(mut self, remark: impl Into<String>) -> Self {
-        self.remark = Some(remark.into());
+        self.remark = Some(remark.into()).filter(|remark| !remark.is_empty());
         self
     }
 

@@ -58,7 +58,9 @@ impl Store {
             .max_connections(connections)
             .acquire_timeout(Duration::from_secs(10))
             .after_connect(|connection, _| {
-                Box::pin(async move { connection.execute("set application_name = 'watchstate'").await.map(drop) })
+                // Compiling a query takes longer than any of ours runs: where statistics are missing, Postgres would do it for a table of ten rows.
+                let settings = "set application_name = 'watchstate'; set jit = off";
+                Box::pin(async move { connection.execute(settings).await.map(drop) })
             })
             .connect_with(options.clone())
             .await

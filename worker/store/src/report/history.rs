@@ -43,19 +43,28 @@ pub async fn freeze(connection: &mut Connection) -> Result<()> {
 /// Up to `limit` titles behind `after` (by key) of which something is known for the person.
 pub async fn page(connection: &mut Connection, person_id: i64, after: i64, limit: i64) -> Result<Vec<Entry>> {
     let rows = sqlx::query!(
-        r#"select t.id as "id!", t.kind as "kind!", t.name as "name!", t.year, t.season, t.episode,
+        r#"with chosen as materialized (
+               select known.id from (
+                   (select w.title_id as id from watch_state w join title t on t.id = w.title_id and t.kind <> 'show'
+                    where w.person_id = $1 and w.title_id > $2 and (w.marked_at is not null or w.position_ms is not null)
+                    order by w.title_id limit $3)
+                   union
+                   (select distinct p.title_id as id from play p join title t on t.id = p.title_id and t.kind <> 'show'
+                    where p.person_id = $1 and p.title_id > $2 order by p.title_id limit $3)
+               ) known order by known.id limit $3
+           )
+           select t.id as "id!", t.kind as "kind!", t.name as "name!", t.year, t.season, t.episode,
                coalesce(s.name, (select i.show_name from item_title it join item i on i.id = it.item_id
                    where it.title_id = t.id and i.show_name is not null order by i.id limit 1)) as show,
                (select coalesce(array_agg(e.provider || ':' || e.value), '{}') from external_id e where e.title_id = t.id) as "ids!",
                (select coalesce(array_agg(e.provider || ':' || e.value), '{}') from external_id e where e.title_id = s.id) as "show_ids!",
                w.marked_at as "marked_at?", w.played as "played?", w.played_at as "played_at?", w.position_ms as "position_ms?",
                w.position_at as "position_at?"
-           from title t
+           from chosen c
+           join title t on t.id = c.id
            left join title s on s.id = t.show_id
            left join watch_state w on w.person_id = $1 and w.title_id = t.id
-           where t.id > $2 and t.kind <> 'show' and (w.marked_at is not null or w.position_ms is not null
-               or exists (select 1 from play p where p.person_id = $1 and p.title_id = t.id))
-           order by t.id limit $3"#,
+           order by t.id"#,
         person_id,
         after,
         limit,
