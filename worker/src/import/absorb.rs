@@ -49,6 +49,8 @@ pub struct Reader<'a> {
     pub unplays: u64,
     /// How many un-plays wait in an older plan already.
     pub waiting: u64,
+    /// The items that were found un-played: a library that is read in full after a look at what is new tells them twice.
+    unplayed: RoaringTreemap,
     states: States,
     context: Context,
 }
@@ -80,7 +82,7 @@ impl<'a> Reader<'a> {
             unplayed: server.policy.unplayed,
             progress: app.policy.progress,
         };
-        Self { app, server, account, counts: Counts::default(), plan_id, unplays: 0, waiting: 0, states, context }
+        Self { app, server, account, counts: Counts::default(), plan_id, unplays: 0, waiting: 0, unplayed: RoaringTreemap::new(), states, context }
     }
 
     /// Now, on our clock.
@@ -213,7 +215,9 @@ impl<'a> Reader<'a> {
             let merged = &outcome.merged;
             self.count(merged);
             if believed && merged.unplays() && let Some(base) = outcome.base {
-                unplays.push(Unplay { item_id: outcome.item_id, true_at: base.true_at, reading: outcome.reading });
+                if self.unplayed.insert(u64::try_from(outcome.item_id).unwrap_or_default()) {
+                    unplays.push(Unplay { item_id: outcome.item_id, true_at: base.true_at, reading: outcome.reading });
+                }
                 continue;
             }
             observed.push(Observed { item_id: outcome.item_id, observation: merged.observation, rule: merged.rule });
