@@ -85,12 +85,12 @@ impl Household {
         })
     }
 
-    /// Adds a running server. `users`: person and account; empty: the token's own account. The token is the owner's (Plex) or an API key.
+    /// Adds a running server. `users`: person and account; empty: the token's own account. The token is that of the owner's account (Plex), or an API key.
     pub async fn add(&mut self, name: &str, world: World, users: &[(&str, &str)]) -> Result<World> {
         let flavor = world.flavor();
         let owner = world.read(|model| model.owner().cloned()).context("a server needs an owner: World::add_owner")?;
         let token = if flavor.is_plex() {
-            owner.tokens.last().cloned().context("the owner has no token")?
+            owner.account_token.clone()
         } else {
             world.add_api_key("watchstate")
         };
