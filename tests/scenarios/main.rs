@@ -1,3 +1,13 @@
 //! What households live through, played out by the real worker binary against simulated servers and a real Postgres. One file a theme.
 
+mod builders;
+mod faults;
 mod first_sync;
+mod ledger;
+mod new_servers;
+mod positions;
+mod replaced_files;
+mod requests;
+mod rewatches;
+mod unplays;
+mod vanished_libraries;
