@@ -200,6 +200,9 @@ async fn why_tells_for_each_server_what_was_decided_and_what_becomes_of_it() {
     assert!(house.refused(2, &["why", "imdb:949"]).contains("\"949\" is not an id of imdb"));
 }
 
+/// A filter, and the person and title of each row that it lets through.
+type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)]);
+
 #[tokio::test]
 async fn state_shows_what_the_filters_let_through_and_who_disagrees() {
     let house = House::full().await;
@@ -218,7 +221,7 @@ async fn state_shows_what_the_filters_let_through_and_who_disagrees() {
         (strings(&all[0]["servers"]), strings(&all[0]["disagree"])),
         (vec!["emby", "jelly", "plex"], vec!["emby", "jelly"])
     );
-    let cases: [(&[&str], &[(&str, &str)]); 7] = [
+    let cases: [Case<'_>; 7] = [
         (&["--person", "ben"], &[("ben", "Heat"), ("ben", "Heat Wave")]),
         (&["--title", "HEAT W", "--played"], &[("anna", "Heat Wave")]),
         (&["--title", "sever", "--unplayed"], &[("anna", "The Grim Barbarity")]),
