@@ -56,7 +56,7 @@ async fn main() -> Result<()> {
     heading("5. Do they agree now?");
     let titles = agreement(&worlds);
     for (title, played) in titles.iter().filter(|(_, played)| played.iter().any(|one| one != &played[0])) {
-        println!("   {title}: {played:?} (the re-watch there goes on undisturbed)");
+        println!("   {title}: {played:?} (where it is false, a later viewing is under way; it is left alone)");
     }
     let agreed = titles.iter().filter(|(_, played)| played.iter().all(|one| one == &played[0])).count();
     println!("   {agreed} of {} titles have the same mark on all three servers.", titles.len());
@@ -85,9 +85,14 @@ fn past(plex: &World, jellyfin: &World, emby: &World) -> Result<()> {
         Ok(world.set_state("anna", &film(world, title)?, &state)?)
     };
     let never = UserState::default;
-    let watched = |days: i64| UserState { played: true, plays: 1, last_played_at: Some(days_ago(days)), ..UserState::default() };
+    let watched =
+        |days: i64| UserState { played: true, plays: 1, last_played_at: Some(days_ago(days)), ..UserState::default() };
     put(plex, "Heat", watched(3))?;
-    put(jellyfin, "Heat", UserState { plays: 1, position_ms: 80 * 60_000, last_played_at: Some(days_ago(30)), ..never() })?;
+    put(
+        jellyfin,
+        "Heat",
+        UserState { plays: 1, position_ms: 80 * 60_000, last_played_at: Some(days_ago(30)), ..never() },
+    )?;
     put(emby, "Heat", never())?;
     put(plex, "The Matrix", never())?;
     put(jellyfin, "The Matrix", never())?;
@@ -103,7 +108,15 @@ fn past(plex: &World, jellyfin: &World, emby: &World) -> Result<()> {
 }
 
 fn name(world: &World) -> String {
-    world.read(|model| format!("{} ({} {})", model.name, if world.flavor().is_plex() { "Plex" } else if world.flavor().is_jellyfin() { "Jellyfin" } else { "Emby" }, world.flavor().version()))
+    let flavor = world.flavor();
+    let maker = if flavor.is_plex() {
+        "Plex"
+    } else if flavor.is_jellyfin() {
+        "Jellyfin"
+    } else {
+        "Emby"
+    };
+    format!("{maker} {}", flavor.version())
 }
 
 fn held(world: &World) -> String {
@@ -122,7 +135,9 @@ fn playable(world: &World) -> Vec<(String, String)> {
             .map(|media| {
                 let show = media.show.as_ref().and_then(|show| model.item(show)).map(|show| show.title.clone());
                 let title = match (media.kind, show, media.season, media.episode) {
-                    (Kind::Episode, Some(show), Some(season), Some(episode)) => format!("{show} S{season:02}E{episode:02}"),
+                    (Kind::Episode, Some(show), Some(season), Some(episode)) => {
+                        format!("{show} S{season:02}E{episode:02}")
+                    }
                     _ => media.title.clone(),
                 };
                 (title, media.id.clone())
@@ -132,8 +147,10 @@ fn playable(world: &World) -> Vec<(String, String)> {
 }
 
 fn told(world: &World, item: &str, what: &Write) -> String {
-    let title = playable(world).into_iter().find(|(_, id)| id == item).map_or_else(|| item.to_owned(), |(title, _)| title);
-    let date = |at: &Option<Timestamp>| at.map_or(String::new(), |at| format!(" on {}", at.to_zoned(TimeZone::UTC).date()));
+    let title =
+        playable(world).into_iter().find(|(_, id)| id == item).map_or_else(|| item.to_owned(), |(title, _)| title);
+    let date =
+        |at: &Option<Timestamp>| at.map_or(String::new(), |at| format!(" on {}", at.to_zoned(TimeZone::UTC).date()));
     match what {
         Write::Played { date: at } => format!("{title}: played{}", date(at)),
         Write::Unplayed => format!("{title}: unplayed"),
@@ -155,7 +172,9 @@ fn agreement(worlds: &[World]) -> Vec<(String, Vec<bool>)> {
         let marks = worlds
             .iter()
             .zip(&all)
-            .filter_map(|(world, items)| items.iter().find(|(other, _)| other == title).map(|(_, id)| world.state("anna", id).played))
+            .filter_map(|(world, items)| {
+                items.iter().find(|(other, _)| other == title).map(|(_, id)| world.state("anna", id).played)
+            })
             .collect();
         titles.push((title.clone(), marks));
     }

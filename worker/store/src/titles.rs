@@ -130,7 +130,7 @@ pub async fn save(connection: &mut Connection, changes: &Changes, names: &[Namin
     forget(connection, &changes.forgotten).await?;
     let names: std::collections::HashMap<TitleId, &Naming> = names.iter().map(|naming| (naming.id, naming)).collect();
     let created = &changes.created;
-    let named = |title: &Title| names.get(&title.id).copied();
+    let naming = |title: &Title| names.get(&title.id).copied();
     sqlx::query!(
         r#"insert into title (id, kind, name, year, runtime_ms, show_id, season, episode, created_at)
            select new.id, new.kind, new.name, new.year, new.runtime_ms, new.show_id, new.season, new.episode, $1
@@ -139,12 +139,12 @@ pub async fn save(connection: &mut Connection, changes: &Changes, names: &[Namin
         bind(now),
         &created.iter().map(|title| title.id.0).collect::<Vec<_>>(),
         &created.iter().map(|title| title.kind.as_str().to_owned()).collect::<Vec<_>>(),
-        &created.iter().map(|title| named(title).map_or_else(String::new, |naming| naming.name.clone())).collect::<Vec<_>>(),
-        &created.iter().map(|title| named(title).and_then(|naming| naming.year)).collect::<Vec<_>>() as _,
-        &created.iter().map(|title| named(title).and_then(|naming| naming.runtime_ms).map(big)).collect::<Vec<_>>() as _,
+        &created.iter().map(|title| naming(title).map_or_else(String::new, |given| given.name.clone())).collect::<Vec<_>>(),
+        &created.iter().map(|title| naming(title).and_then(|given| given.year)).collect::<Vec<_>>() as _,
+        &created.iter().map(|title| naming(title).and_then(|given| given.runtime_ms).map(big)).collect::<Vec<_>>() as _,
         &created.iter().map(|title| title.numbering.map(|place| place.show.0)).collect::<Vec<_>>() as _,
-        &created.iter().map(|title| place(title, named(title)).map(|place| int(place.season))).collect::<Vec<_>>() as _,
-        &created.iter().map(|title| place(title, named(title)).map(|place| int(place.episode))).collect::<Vec<_>>() as _,
+        &created.iter().map(|title| place(title, naming(title)).map(|place| int(place.season))).collect::<Vec<_>>() as _,
+        &created.iter().map(|title| place(title, naming(title)).map(|place| int(place.episode))).collect::<Vec<_>>() as _,
     )
     .execute(&mut *connection)
     .await?;
