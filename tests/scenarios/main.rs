@@ -1,5 +1,7 @@
 //! What households live through, played out by the real worker binary against simulated servers and a real Postgres. One file a theme.
 
+#![expect(clippy::panic, clippy::unwrap_used, reason = "what builds and looks at households stands outside of test functions")]
+
 mod builders;
 mod faults;
 mod first_sync;

@@ -61,19 +61,21 @@ impl App {
         progress: Progress,
     ) -> Result<Self> {
         let data = settings.data.clone().or_else(data_folder).ok_or_else(|| {
-            Misconfigured("there is no home folder to keep data in: name a folder with --data, or WATCHSTATE_DATA".to_owned())
+            Misconfigured(
+                "there is no home folder to keep data in: name a folder with --data, or WATCHSTATE_DATA".to_owned(),
+            )
         })?;
         let plex_tv = settings.plex_tv.as_deref().unwrap_or(watchstate_servers::PLEX_TV);
         let plex_tv = Url::parse(plex_tv)
             .map_err(|error| Misconfigured(format!("WATCHSTATE_PLEX_TV_URL {plex_tv:?} is no address: {error}")))?;
-        let (store, embedded) = match &settings.database {
-            Some(url) => (Store::connect(url, CONNECTIONS).await?, None),
-            None => {
-                let folder = data.join("postgres");
-                let programs = std::env::var_os("WATCHSTATE_POSTGRES_PROGRAMS").map_or_else(|| folder.join("programs"), PathBuf::from);
-                let embedded = Embedded::start(Folders { programs, data: folder }).await?;
-                (Store::connect(&embedded.url(), CONNECTIONS).await?, Some(embedded))
-            }
+        let (store, embedded) = if let Some(url) = &settings.database {
+            (Store::connect(url, CONNECTIONS).await?, None)
+        } else {
+            let folder = data.join("postgres");
+            let programs =
+                std::env::var_os("WATCHSTATE_POSTGRES_PROGRAMS").map_or_else(|| folder.join("programs"), PathBuf::from);
+            let embedded = Embedded::start(Folders { programs, data: folder }).await?;
+            (Store::connect(&embedded.url(), CONNECTIONS).await?, Some(embedded))
         };
         store.migrate().await?;
         let mut connection = store.acquire().await?;

@@ -128,6 +128,7 @@ pub struct Selection {
 
 /// `import`.
 #[derive(Debug, Clone, Default, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "one field a flag")]
 pub struct ImportArgs {
     /// Which servers.
     #[command(flatten)]

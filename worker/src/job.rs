@@ -107,7 +107,11 @@ pub async fn import(app: &App, args: &ImportArgs) -> Result<Exit> {
     let reports = if job.dry_run {
         job.dry(&servers, Some(args.into()), false).await?
     } else {
-        join_all(servers.iter().map(|(server, accounts)| job.import(server, accounts, args.into()))).await.into_iter().map(|(report, _)| report).collect()
+        join_all(servers.iter().map(|(server, accounts)| job.import(server, accounts, args.into())))
+            .await
+            .into_iter()
+            .map(|(report, _)| report)
+            .collect()
     };
     job.finish(reports)
 }
@@ -119,7 +123,8 @@ pub async fn export(app: &App, args: &ExportArgs) -> Result<Exit> {
     let reports = if job.dry_run {
         job.dry(&servers, None, true).await?
     } else {
-        join_all(servers.iter().map(|(server, accounts)| job.write(Verb::Export, server, accounts, None, args.force))).await
+        join_all(servers.iter().map(|(server, accounts)| job.write(Verb::Export, server, accounts, None, args.force)))
+            .await
     };
     job.finish(reports)
 }
@@ -131,7 +136,8 @@ pub async fn push(app: &App, args: &PushArgs) -> Result<Exit> {
     let reports = if job.dry_run {
         job.dry(&servers, None, true).await?
     } else {
-        join_all(servers.iter().map(|(server, accounts)| job.write(Verb::Push, server, accounts, None, args.force))).await
+        join_all(servers.iter().map(|(server, accounts)| job.write(Verb::Push, server, accounts, None, args.force)))
+            .await
     };
     job.finish(reports)
 }
@@ -194,7 +200,11 @@ impl<'a> Job<'a> {
         let error = (!report.errors.is_empty()).then(|| report.errors.join("; "));
         let now = self.app.clock.now();
         if let Err(error) = runs::finish(connection, run_id, &report.outcome, &counts, error.as_deref(), now).await {
-            tracing::error!(server = report.server, "the run's end couldn't be noted: {}", watchstate_runtime::redact::chain(&error));
+            tracing::error!(
+                server = report.server,
+                "the run's end couldn't be noted: {}",
+                watchstate_runtime::redact::chain(&error)
+            );
         }
     }
 
@@ -269,7 +279,14 @@ impl<'a> Job<'a> {
 
     /// Queues what differs (`export` only) and drains the outbox. The server is asked only when there is something to write.
     #[tracing::instrument(name = "write", skip_all, fields(server = server.name, verb = verb.as_str()))]
-    async fn write(&self, verb: Verb, server: &Server, accounts: &[Account], contact: Option<&Contact>, force: bool) -> Report {
+    async fn write(
+        &self,
+        verb: Verb,
+        server: &Server,
+        accounts: &[Account],
+        contact: Option<&Contact>,
+        force: bool,
+    ) -> Report {
         let report = Report::new(server, verb);
         if !server.policy.export {
             return report.ended(Exit::Done);
@@ -316,19 +333,15 @@ impl<'a> Job<'a> {
         let (pending, dead) = depth(accounts, connection).await?;
         if pending + if force { dead } else { 0 } > 0 {
             let own;
-            let contact = match contact {
-                Some(contact) => contact,
-                None => {
-                    own = contact::reach(self.app, server, accounts).await?;
-                    &own
-                }
+            let contact = if let Some(contact) = contact {
+                contact
+            } else {
+                own = contact::reach(self.app, server, accounts).await?;
+                &own
             };
             let outcome = push::server(self.app, contact, run_id, force, connection).await;
             report.exit = outcome.exit();
-            report.errors.extend(outcome.troubles.iter().map(|trouble| trouble.message.clone()));
-            if outcome.interrupted {
-                report.errors.push("told to end before it was through; what wasn't written waits in the outbox".to_owned());
-            }
+            report.errors.extend(outcome.errors());
             counts.add(&outcome.counts);
         }
         let (pending, dead) = depth(accounts, connection).await?;
@@ -439,12 +452,29 @@ fn sheets(summary: &Summary, dry_run: bool) -> Vec<Sheet> {
                 counts.unmatched,
                 counts.conflicts,
             ];
-            Some([report.server.clone()].into_iter().chain(numbers.iter().map(u64::to_string)).chain([report.outcome.clone()]).collect())
+            Some(
+                [report.server.clone()]
+                    .into_iter()
+                    .chain(numbers.iter().map(u64::to_string))
+                    .chain([report.outcome.clone()])
+                    .collect(),
+            )
         })
         .collect();
     if !read.is_empty() {
-        let columns =
-            vec!["read from", "items", "new", "changed", "plays", "un-plays", "positions", "held", "unmatched", "conflicts", "outcome"];
+        let columns = vec![
+            "read from",
+            "items",
+            "new",
+            "changed",
+            "plays",
+            "un-plays",
+            "positions",
+            "held",
+            "unmatched",
+            "conflicts",
+            "outcome",
+        ];
         sheets.push(Sheet::new(columns, read));
     }
     let written: Vec<Vec<String>> = summary
@@ -454,11 +484,18 @@ fn sheets(summary: &Summary, dry_run: bool) -> Vec<Sheet> {
             let counts = report.written.as_ref()?;
             let numbers =
                 [counts.written, counts.already_right, counts.waiting, counts.dropped, counts.failed, counts.dead];
-            Some([report.server.clone()].into_iter().chain(numbers.iter().map(u64::to_string)).chain([report.outcome.clone()]).collect())
+            Some(
+                [report.server.clone()]
+                    .into_iter()
+                    .chain(numbers.iter().map(u64::to_string))
+                    .chain([report.outcome.clone()])
+                    .collect(),
+            )
         })
         .collect();
     if !written.is_empty() {
-        let columns = vec!["written to", "written", "already right", "waiting", "dropped", "failed", "given up", "outcome"];
+        let columns =
+            vec!["written to", "written", "already right", "waiting", "dropped", "failed", "given up", "outcome"];
         sheets.push(Sheet::new(columns, written));
     }
     if dry_run {
@@ -467,7 +504,12 @@ fn sheets(summary: &Summary, dry_run: bool) -> Vec<Sheet> {
             .iter()
             .flat_map(|report| report.planned.iter().flatten())
             .map(|planned| {
-                vec![planned.server.clone(), planned.person.clone(), planned.title.clone(), planned.wanted.as_str().to_owned()]
+                vec![
+                    planned.server.clone(),
+                    planned.person.clone(),
+                    planned.title.clone(),
+                    planned.wanted.as_str().to_owned(),
+                ]
             })
             .collect();
         let remark = format!("{} writes would be made. Dry run: nothing was stored or written.", rows.len());
@@ -475,7 +517,9 @@ fn sheets(summary: &Summary, dry_run: bool) -> Vec<Sheet> {
     }
     for report in &summary.servers {
         if report.outcome == "busy" {
-            sheets.push(Sheet::default().remark(format!("{}: another worker is at it ({}).", report.server, report.verb)));
+            sheets.push(
+                Sheet::default().remark(format!("{}: another worker is at it ({}).", report.server, report.verb)),
+            );
         }
         for error in &report.errors {
             sheets.push(Sheet::default().remark(format!("{} {}: {error}", report.verb, report.server)));

@@ -15,6 +15,7 @@ use crate::{Connection, Result, StoreError};
 /// What a household wants of one server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "the resource's own switches, one by one")]
 pub struct ServerPolicy {
     /// Its states are read.
     pub import: bool,
