@@ -263,8 +263,8 @@ impl<I: Iterator<Item = TitleId>> Catalogue<I> {
                 .collect();
             let another_place = same.iter().filter_map(|id| self.titles.get(id)).any(|other| other.numbering.is_some());
             if !providers.is_empty() {
-                // Servers number episodes differently (aired, DVD, absolute): where own ids have decided, that is no conflict.
-                if same.is_empty() {
+                // Servers number episodes differently (aired, DVD, absolute): where the ids name a title with a place of its own, that is no conflict.
+                if !another_place {
                     conflicts.insert(Conflict { with: numbering, providers: providers.into_iter().collect() });
                 }
             } else if !another_place && conflicts.is_empty() {
@@ -434,3 +434,6 @@ fn place_of(facts: &Facts<'_>) -> Option<Numbering> {
 fn only_path(ids: &Ids) -> bool {
     ids.len() == 1 && ids.get(Provider::Path).is_some()
 }
+
+#[cfg(test)]
+mod tests;

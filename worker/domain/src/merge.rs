@@ -290,12 +290,12 @@ fn watched_again(reading: &Reading, base: &Observation, context: &Context) -> bo
             || state.last_played_at != before.last_played_at
             || has_begun(base, context);
     }
-    // The count started anew: the title was un-marked in between, by somebody or by a write of ours, or its file was replaced.
+    // The count started anew: the title was un-marked in between; or it may have, since the file was replaced or a write of ours is in doubt.
     let anew = state.plays < before.plays
-        || reading.added_at != base.added_at
-        || base.expected.is_some_and(|expected| !expected.played);
+        || (state.position_ms == 0
+            && (reading.added_at != base.added_at || base.expected.is_some_and(|expected| !expected.played)));
     let newer = matches!((state.last_played_at, before.last_played_at), (Some(now), Some(then)) if now > then);
-    anew && newer && state.position_ms == 0
+    anew && newer
 }
 
 /// True when a viewing had begun at the server when the base was read, and hadn't ended. Jellyfin (`SessionManager.OnPlaybackStart`), and Emby
@@ -389,3 +389,6 @@ fn observe(reading: &Reading, base: Option<&Observation>, context: &Context) -> 
     };
     Observation { state, finished_plays, added_at: reading.added_at, true_at: context.now, expected: None }
 }
+
+#[cfg(test)]
+mod tests;

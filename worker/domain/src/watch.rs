@@ -205,3 +205,6 @@ impl History {
         self.viewings = settled;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -146,3 +146,6 @@ fn newer_viewing(there: &Observation, activity: Option<Timestamp>, agreed: &Agre
         there.state.plays > 0 && there.true_at.duration_since(activity) < viewing
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,7 +23,9 @@ pub struct Seen {
     pub play: Pending,
     /// When the import was.
     pub at: i64,
-    /// Nothing but the date tells when it was: on first sight, a date that isn't the play's own says too little.
+    /// From when on an un-mark may overrule it. The server's date counts where it fits; where that is older than the act (a mark with a date of
+    /// its own, or with the date of a viewing that was given up), nothing tells when the mark was made. On first sight any date fits.
+    pub since: i64,
     pub first_sight: bool,
 }
 
@@ -85,7 +87,11 @@ impl Worker {
         if let Some(play) = told
             && visible(server, person, item, base.as_ref())
         {
-            self.seen.push(Seen { person, title: item.title, play, at: now, first_sight: base.is_none() });
+            let known = base.map_or(i64::MIN, |base| base.true_at.as_millisecond());
+            let date = if base.is_none() { Some(play.stamp.unwrap_or(i64::MIN)) } else { play.stamp };
+            let since =
+                date.filter(|date| base.is_none() || *date > known).map_or(play.began, |date| date.min(play.began));
+            self.seen.push(Seen { person, title: item.title, play, at: now, since, first_sight: base.is_none() });
         }
         self.observations.insert(at, merged.observation);
         self.take_in(person, item.title, &merged, &server.name.clone())
@@ -266,7 +272,7 @@ fn visible(server: &Server, person: usize, item: &Item, base: Option<&Observatio
         return true;
     }
     let anew = state.plays < base.state.plays
-        || base.added_at != Some(stamp(item.added))
-        || base.expected.is_some_and(|expected| !expected.played);
+        || (state.position_ms == 0
+            && (base.added_at != Some(stamp(item.added)) || base.expected.is_some_and(|expected| !expected.played)));
     anew && newer
 }
