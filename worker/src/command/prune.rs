@@ -60,10 +60,16 @@ fn limits(args: &PruneArgs, keep_ms: &BTreeMap<String, u64>, now: Timestamp) -> 
         // The database knows no moments as old as some numbers of days would mean.
         now.checked_sub(keep).unwrap_or(Timestamp::UNIX_EPOCH).max(Timestamp::UNIX_EPOCH)
     };
+    // A SyncSchedule that prunes and names no limit for titles keeps them for ever.
+    let titles_for_ever = args.keep_titles.is_none() && keep_ms.contains_key("runs") && !keep_ms.contains_key("items");
     Limits {
         runs: before(args.keep_runs, "runs", KEEP_RUNS),
         events: before(args.keep_events, "events", KEEP_EVENTS),
-        titles: before(args.keep_titles, "items", KEEP_TITLES),
+        titles: if titles_for_ever {
+            Timestamp::UNIX_EPOCH
+        } else {
+            before(args.keep_titles, "items", KEEP_TITLES)
+        },
     }
 }
 
@@ -86,6 +92,16 @@ fn sheet(report: &Report) -> Sheet {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_schedule_that_prunes_and_names_no_limit_for_titles_keeps_them_for_ever() {
+        let now = "2026-06-01T00:00:00Z".parse().unwrap();
+        let args = |keep_titles| PruneArgs { keep_runs: None, keep_events: None, keep_titles, dry_run: false };
+        let scheduled = BTreeMap::from([("runs".to_owned(), 1), ("events".to_owned(), 1)]);
+        assert_eq!(limits(&args(None), &scheduled, now).titles, Timestamp::UNIX_EPOCH);
+        assert!(limits(&args(Some(1)), &scheduled, now).titles > Timestamp::UNIX_EPOCH);
+        assert!(limits(&args(None), &BTreeMap::new(), now).titles > Timestamp::UNIX_EPOCH);
+    }
 
     #[test]
     fn an_option_beats_the_schedule_and_the_schedule_the_default() {
