@@ -4,7 +4,6 @@
 CARGO ?= cargo
 export SQLX_OFFLINE ?= true
 WITH_POSTGRES = $(CARGO) run --quiet --package watchstate-tests --bin with-postgres --
-SQLX_CLI = target/tools/bin/sqlx
 
 .PHONY: help build demo test unit judge bench lint fmt crds sqlx install
 
@@ -45,14 +44,14 @@ fmt: needs-cargo ## Format
 crds: needs-cargo ## Renew the resources' YAML
 	$(CARGO) run --quiet --package watchstate-crds --bin crdgen -- crds
 
-# The database of WATCHSTATE_TEST_POSTGRES is new and empty; the queries are checked against the migrations as they stand.
-sqlx: needs-cargo $(SQLX_CLI) ## Renew worker/store/.sqlx after a query or a migration has changed
-	$(WITH_POSTGRES) sh -ec 'export DATABASE_URL=$${WATCHSTATE_TEST_POSTGRES%/*}/checked SQLX_OFFLINE=false; \
-		$(SQLX_CLI) database reset -y --source worker/store/migrations; \
-		cd worker/store && ../../$(SQLX_CLI) prepare -- --all-targets'
-
-$(SQLX_CLI):
-	$(CARGO) install --quiet --locked sqlx-cli --version 0.9.0 --no-default-features --features postgres,rustls --root target/tools
+# The tests' binary is taken as it was last built: with a changed query, the store doesn't compile before this has run.
+sqlx: needs-cargo ## Renew worker/store/.sqlx after a query or a migration has changed
+	@test -x target/debug/with-postgres || $(CARGO) build --package watchstate-tests --bin with-postgres
+	rm -rf worker/store/.sqlx.new && mkdir worker/store/.sqlx.new
+	touch worker/store/src/lib.rs
+	target/debug/with-postgres --migrations worker/store/migrations env SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$(CURDIR)/worker/store/.sqlx.new \
+		$(CARGO) check --package watchstate-store
+	rm -rf worker/store/.sqlx && mv worker/store/.sqlx.new worker/store/.sqlx
 
 needs-%:
 	@command -v $* >/dev/null || { echo "$* is missing: install it and try again" >&2; exit 1; }

@@ -42,6 +42,11 @@ pub async fn database() -> Result<String> {
         Ok(address) => address,
         Err(_) => SHARED.get_or_try_init(embedded).await?.url_of("postgres"),
     };
+    database_at(&server).await
+}
+
+/// A new, empty database at a server; its address.
+pub async fn database_at(server: &str) -> Result<String> {
     let options: PgConnectOptions = server.parse()?;
     let mut connection = sqlx::PgConnection::connect_with(&options).await?;
     let name = format!("household_{}", uuid::Uuid::new_v4().simple());
