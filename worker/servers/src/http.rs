@@ -239,6 +239,8 @@ impl Http {
             return Err(self.refusal(request, status, &headers));
         }
         match body {
+            // Many answers to writes are empty, so the status alone speaks; but a page with a status of 200 is none of the server's.
+            Ok(body) if request.operation.writes() && body::is_web_page(&body) => Err(self.web_page(request)),
             Ok(body) => Ok(Answer { headers, body }),
             // The status says that the write was done; nobody needs to read on.
             Err(_) if request.repeat == Repeat::OnlyIfRefused => Ok(Answer { headers, body: Vec::new() }),

@@ -38,6 +38,11 @@ impl Operation {
         }
     }
 
+    /// True where an item is changed.
+    pub(crate) const fn writes(self) -> bool {
+        matches!(self, Self::MarkPlayed | Self::MarkUnplayed | Self::SetPosition | Self::ClearPosition)
+    }
+
     /// The words for a person.
     pub(crate) const fn phrase(self) -> &'static str {
         match self {

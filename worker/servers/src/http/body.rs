@@ -35,6 +35,14 @@ pub(super) async fn whole(mut response: reqwest::Response) -> Result<Vec<u8>, Pr
     }
 }
 
+/// True for HTML.
+pub(super) fn is_web_page(body: &[u8]) -> bool {
+    let body = body.trim_ascii_start();
+    ["<!doctype html", "<html"]
+        .iter()
+        .any(|tag| body.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag.as_bytes())))
+}
+
 /// The beginning of a body on one line, without the token.
 pub(super) fn excerpt(body: &[u8], token: Option<&SecretString>) -> String {
     // Cut after the token is blanked: half a token would not be found.
@@ -51,6 +59,16 @@ pub(super) fn excerpt(body: &[u8], token: Option<&SecretString>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_web_page_is_told_from_what_servers_answer() {
+        for page in ["<!DOCTYPE html><html>", "\n <html lang=\"en\">", "<HTML>"] {
+            assert!(is_web_page(page.as_bytes()), "{page}");
+        }
+        for answer in ["", "{}", "<?xml version=\"1.0\"?><MediaContainer/>", "<MediaContainer size=\"0\"/>", "<ht"] {
+            assert!(!is_web_page(answer.as_bytes()), "{answer}");
+        }
+    }
 
     #[test]
     fn an_excerpt_is_short_on_one_line_and_without_the_token() {

@@ -66,6 +66,12 @@ impl Http {
         }
     }
 
+    pub(super) fn web_page(&self, request: &Request) -> Failure {
+        let problem =
+            "a web page came as the answer: is the url right, is a login page of a proxy in between?".to_owned();
+        self.failure(request, Cause::Final, ErrorKind::BadAnswer, problem, None)
+    }
+
     pub(super) fn refusal(&self, request: &Request, status: StatusCode, headers: &HeaderMap) -> Failure {
         let code = status.as_u16();
         let (kind, problem) = match code {

@@ -261,6 +261,21 @@ async fn what_is_no_json_is_a_bad_answer_and_shows_no_token() {
 }
 
 #[tokio::test]
+async fn a_write_that_is_answered_with_a_web_page_was_not_done() {
+    for repeat in [Repeat::Harmless, Repeat::OnlyIfRefused] {
+        let server = MockServer::start().await;
+        let page = format!("<!DOCTYPE html><html><title>Login {TOKEN}</title></html>");
+        first_answers(&server, 99, ResponseTemplate::new(200).set_body_string(page)).await;
+        let http = wire(&connection(&server));
+        let write = Request { operation: Operation::MarkPlayed, ..request(&http, repeat) };
+        let error = http.send(&write).await.unwrap_err();
+        assert_eq!((error.kind(), asked(&server).await.len()), (ErrorKind::BadAnswer, 1));
+        assert!(error.to_string().contains("a web page came as the answer"), "{error}");
+        assert_harmless(&shown(&error));
+    }
+}
+
+#[tokio::test]
 async fn a_redirect_is_not_followed_and_its_target_is_told() {
     let (server, other) = (MockServer::start().await, MockServer::start().await);
     let target = format!("{}/web/?key={TOKEN}", other.uri());
