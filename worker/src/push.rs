@@ -4,6 +4,7 @@
 //! that is killed in between finds its own write as an echo, not as a play.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -30,6 +31,8 @@ use crate::import::absorb::{Reader, States};
 const BATCH: i64 = 100;
 /// A write that fails so often is given up until somebody says otherwise.
 const ATTEMPTS: i32 = 10;
+/// After so many writes in a row that failed, each perhaps after a long wait, the server is left alone until the next run.
+const FAILURES_IN_A_ROW: u32 = 10;
 /// The first wait after a failed try; it doubles with each.
 const FIRST_WAIT: SignedDuration = SignedDuration::from_mins(1);
 /// The longest wait.
@@ -78,11 +81,26 @@ pub struct Outcome {
     pub counts: Counts,
     /// What went wrong.
     pub troubles: Vec<Trouble>,
+    /// What went wrong with the last write that failed by itself.
+    pub failure: Option<String>,
     /// It was told to end before it was through.
     pub interrupted: bool,
 }
 
 impl Outcome {
+    /// What went wrong, one sentence each.
+    pub fn errors(&self) -> Vec<String> {
+        let mut errors: Vec<String> = self.troubles.iter().map(|trouble| trouble.message.clone()).collect();
+        let failed = self.counts.failed + self.counts.dead;
+        errors.extend(
+            self.failure.iter().map(|last| format!("{failed} writes failed, see `outbox list`; the last: {last}")),
+        );
+        if self.interrupted {
+            errors.push("told to end before it was through; what wasn't written waits in the outbox".to_owned());
+        }
+        errors
+    }
+
     /// The exit code of this server.
     pub fn exit(&self) -> Exit {
         let again = self.interrupted || self.counts.failed > 0 || self.counts.dead > 0;
@@ -123,7 +141,15 @@ async fn drain(
     }
     let view = contact.media.open(remote, &contact.identity.server_id).await?;
     let bar = app.progress.bar(&format!("{} writes", contact.server.name), pending);
-    let mut lane = Lane { app, server: &contact.server, account, view: view.as_ref(), run_id, counts: Counts::default() };
+    let mut lane = Lane {
+        app,
+        server: &contact.server,
+        account,
+        view: view.as_ref(),
+        run_id,
+        counts: Counts::default(),
+        failure: None,
+    };
     let mut result = Ok(());
     loop {
         if app.stop.is_cancelled() {
@@ -141,6 +167,7 @@ async fn drain(
         }
     }
     outcome.counts.add(&lane.counts);
+    outcome.failure = lane.failure.or(outcome.failure.take());
     result
 }
 
@@ -152,6 +179,7 @@ struct Lane<'a> {
     view: &'a dyn AccountView,
     run_id: i64,
     counts: Counts,
+    failure: Option<String>,
 }
 
 /// An entry that still wants a write.
@@ -170,6 +198,8 @@ struct Record {
     waiting: Vec<Failed>,
     failed: Vec<Failed>,
     unsent: Vec<i64>,
+    /// What went wrong with the last write that failed by itself.
+    failure: Option<String>,
 }
 
 impl Lane<'_> {
@@ -190,12 +220,18 @@ impl Lane<'_> {
         let expected: Vec<(i64, Expected)> = tasks.iter().filter_map(|task| self.expected(task)).collect();
         observations::expect(connection, self.account.id, &expected).await?;
         let trouble = self.write(tasks, &mut record).await;
+        self.failure = record.failure.take().or(self.failure.take());
         self.save(&record, connection).await?;
         trouble.map_or(Ok(later), Err)
     }
 
     /// Looks at the items as they are now. What changed meanwhile is merged first, as an import would; what agrees is done.
-    async fn check(&mut self, due: Vec<Due>, record: &mut Record, connection: &mut Connection) -> Result<Vec<Task>, Trouble> {
+    async fn check(
+        &mut self,
+        due: Vec<Due>,
+        record: &mut Record,
+        connection: &mut Connection,
+    ) -> Result<Vec<Task>, Trouble> {
         let mut wanted = self.wanted(due, record, connection).await?;
         if wanted.is_empty() {
             return Ok(Vec::new());
@@ -217,7 +253,11 @@ impl Lane<'_> {
             }
             // Taking marks away is for an import to decide, which sees how many there are.
             if merged.unplays() && self.states() == States::Merge {
-                record.ended.push((due.id, End::Dropped, Some("it was un-played there meanwhile: the next import decides".to_owned())));
+                record.ended.push((
+                    due.id,
+                    End::Dropped,
+                    Some("it was un-played there meanwhile: the next import decides".to_owned()),
+                ));
                 return false;
             }
             changed.push(item.clone());
@@ -265,7 +305,11 @@ impl Lane<'_> {
         Ok(wanted)
     }
 
-    async fn one_a_title(&self, tasks: Vec<Task>, connection: &mut Connection) -> Result<(Vec<Task>, Vec<Due>), Trouble> {
+    async fn one_a_title(
+        &self,
+        tasks: Vec<Task>,
+        connection: &mut Connection,
+    ) -> Result<(Vec<Task>, Vec<Due>), Trouble> {
         let ids: Vec<i64> = tasks.iter().map(|task| task.candidate.item_id).collect();
         let mut titles: HashMap<i64, Vec<_>> = HashMap::new();
         for (item_id, title) in items::titles_of(connection, &ids).await? {
@@ -285,14 +329,17 @@ impl Lane<'_> {
     async fn not_playing(&mut self, tasks: Vec<Task>, record: &mut Record) -> Result<Vec<Task>, Trouble> {
         let hint = |task: &Task| {
             let state = task.item.state;
-            matches!(task.wanted, Wanted::Position { .. } | Wanted::NoPosition) || state.plays > 0 || state.position_ms > 0
+            matches!(task.wanted, Wanted::Position { .. } | Wanted::NoPosition)
+                || state.plays > 0
+                || state.position_ms > 0
         };
         if !tasks.iter().any(hint) {
             return Ok(tasks);
         }
         let playing: HashSet<String> = self.view.playing().await?.into_iter().collect();
         let next_try_at = self.app.clock.now().saturating_add(PLAYING_WAIT).ok();
-        let (busy, free): (Vec<Task>, Vec<Task>) = tasks.into_iter().partition(|task| playing.contains(&task.item.remote_id));
+        let (busy, free): (Vec<Task>, Vec<Task>) =
+            tasks.into_iter().partition(|task| playing.contains(&task.item.remote_id));
         record.waiting.extend(busy.into_iter().map(|task| Failed {
             id: task.due.id,
             next_try_at,
@@ -314,13 +361,19 @@ impl Lane<'_> {
         Some((task.candidate.item_id, expected))
     }
 
-    /// Sends the writes, oldest play first, as many at a time as the server may be asked. Returns what keeps the rest from being sent.
+    /// Sends the writes, oldest play first, as many at a time as the server may be asked. Returns what keeps the rest from being sent: they, and
+    /// those that are left when the process shall end, stay as they are in the outbox.
     async fn write(&mut self, tasks: Vec<Task>, record: &mut Record) -> Option<Trouble> {
         let view = self.view;
         let offset = self.server.clock_offset;
         let at_once = self.server.policy.concurrency.max(1) as usize;
+        let halted = &AtomicBool::new(false);
+        let stop = &self.app.stop;
         let mut writes = stream::iter(tasks)
             .map(|task| async move {
+                if halted.load(Ordering::Relaxed) || stop.is_cancelled() {
+                    return (task, None);
+                }
                 let write = match task.wanted {
                     Wanted::Played { at } => Write::Played { at: at.map(|at| offset.to_theirs(at)) },
                     Wanted::Unplayed => Write::Unplayed,
@@ -328,13 +381,15 @@ impl Lane<'_> {
                     Wanted::NoPosition => Write::ClearPosition,
                 };
                 let written = view.write(&task.item, &write).await;
-                (task, written)
+                (task, Some(written))
             })
             .buffered(at_once);
-        let mut trouble = None;
+        let (mut trouble, mut in_a_row) = (None, 0);
         while let Some((task, written)) = writes.next().await {
             match written {
-                Ok(state) => {
+                None => record.unsent.push(task.candidate.item_id),
+                Some(Ok(state)) => {
+                    in_a_row = 0;
                     record.observed.push(Observed {
                         item_id: task.candidate.item_id,
                         observation: self.after(&task, state),
@@ -342,9 +397,15 @@ impl Lane<'_> {
                     });
                     record.ended.push((task.due.id, End::Written, None));
                 }
-                Err(error) => {
-                    if let Some(stop) = self.fail(&task, error, record) {
-                        trouble = Some(stop);
+                Some(Err(error)) => {
+                    if let Some((failure, whole_server)) = self.fail(&task, error, record) {
+                        in_a_row += 1;
+                        if whole_server || in_a_row >= FAILURES_IN_A_ROW {
+                            halted.store(true, Ordering::Relaxed);
+                            trouble = trouble.or(Some(failure));
+                        } else {
+                            record.failure = Some(failure.message);
+                        }
                     }
                 }
             }
@@ -356,18 +417,22 @@ impl Lane<'_> {
     fn after(&self, task: &Task, state: ItemState) -> Observation {
         Observation {
             state,
-            finished_plays: if state.position_ms == 0 { state.plays } else { task.candidate.observation.finished_plays },
+            finished_plays: if state.position_ms == 0 {
+                state.plays
+            } else {
+                task.candidate.observation.finished_plays
+            },
             added_at: task.item.added_at,
             true_at: self.app.clock.now(),
             expected: None,
         }
     }
 
-    /// Notes a failed write. Returns the trouble when it concerns the whole server and not this item alone.
-    fn fail(&self, task: &Task, error: ServerError, record: &mut Record) -> Option<Trouble> {
+    /// Notes a failed write. Returns the trouble, and whether it concerns the whole server and not this item alone; None where there is none.
+    fn fail(&self, task: &Task, error: ServerError, record: &mut Record) -> Option<(Trouble, bool)> {
         let kind = error.kind();
         let trouble = Trouble::from(error);
-        if kind != ErrorKind::Uncertain {
+        if surely_undone(kind) {
             record.unsent.push(task.candidate.item_id);
         }
         if kind == ErrorKind::NotFound {
@@ -384,7 +449,7 @@ impl Lane<'_> {
             counts: !whole_server,
             error: trouble.message.clone(),
         });
-        whole_server.then_some(trouble)
+        Some((trouble, whole_server))
     }
 
     async fn save(&mut self, record: &Record, connection: &mut Connection) -> Result<(), Trouble> {
@@ -434,6 +499,24 @@ impl Lane<'_> {
             unplayed: self.server.policy.unplayed,
             progress: self.app.policy.progress,
         }
+    }
+}
+
+/// True where the server refused a write before it did anything. Else it may have happened, though nobody said so, and may come back as an echo.
+const fn surely_undone(kind: ErrorKind) -> bool {
+    match kind {
+        ErrorKind::Unauthorized
+        | ErrorKind::Forbidden
+        | ErrorKind::NotFound
+        | ErrorKind::RateLimited
+        | ErrorKind::WrongServer
+        | ErrorKind::Unsupported
+        | ErrorKind::Configuration => true,
+        ErrorKind::Unreachable
+        | ErrorKind::TimedOut
+        | ErrorKind::ServerFailure
+        | ErrorKind::BadAnswer
+        | ErrorKind::Uncertain => false,
     }
 }
 
