@@ -129,7 +129,7 @@ impl<I: Iterator<Item = TitleId>> Catalogue<I> {
             titles: BTreeMap::new(),
             by_id: HashMap::new(),
             by_numbering: HashMap::new(),
-            by_path: paths.into_iter().map(|(kind, path, title)| ((kind, path), title)).collect(),
+            by_path: HashMap::new(),
             joined: BTreeMap::new(),
             created: BTreeSet::new(),
             changes: Changes::default(),
@@ -137,6 +137,11 @@ impl<I: Iterator<Item = TitleId>> Catalogue<I> {
         };
         for title in titles {
             catalogue.index(title);
+        }
+        for (kind, path, title) in paths {
+            // Of several the oldest, so that it is the same one each time.
+            let place = catalogue.by_path.entry((kind, path)).or_insert(title);
+            *place = title.min(*place);
         }
         catalogue
     }
@@ -202,19 +207,24 @@ impl<I: Iterator<Item = TitleId>> Catalogue<I> {
         let own: BTreeSet<TitleId> =
             facts.ids.iter().filter_map(|id| self.by_id.get(&(facts.kind, id)).map(resolved)).collect();
         let numbering = place_of(facts).and_then(|numbering| self.by_numbering.get(&numbering).map(resolved));
-        let path = facts.path.and_then(|path| self.title_at(facts.kind, path)).filter(|title| {
+        let made_for_path = facts.path.and_then(|path| self.made_for(facts.kind, path)).filter(|title| {
             // A path speaks only for items without ids: for this one, or for the title that such an item has made.
             facts.ids.is_empty() || self.titles.get(title).is_some_and(|title| only_path(&title.ids))
         });
-        Candidates { own, numbering, path }
+        let at_path = facts.path.filter(|_| facts.ids.is_empty()).and_then(|path| self.title_at(facts.kind, path));
+        Candidates { own, numbering, made_for_path, at_path }
     }
 
-    fn title_at(&self, kind: Kind, path: &str) -> Option<TitleId> {
+    /// The title that an item with nothing but this path has made.
+    fn made_for(&self, kind: Kind, path: &str) -> Option<TitleId> {
         let id = ExternalId { provider: Provider::Path, value: path.to_owned() };
-        self.by_id
-            .get(&(kind, id))
-            .or_else(|| self.by_path.get(&(kind, path.to_owned())))
-            .map(|title| self.resolve(*title))
+        self.by_id.get(&(kind, id)).map(|title| self.resolve(*title))
+    }
+
+    /// As above, else the title of some item with this path.
+    fn title_at(&self, kind: Kind, path: &str) -> Option<TitleId> {
+        let known = || self.by_path.get(&(kind, path.to_owned())).map(|title| self.resolve(*title));
+        self.made_for(kind, path).or_else(known)
     }
 
     /// The candidates that can be one title with the item, and those that can't.
@@ -271,7 +281,9 @@ impl<I: Iterator<Item = TitleId>> Catalogue<I> {
                 same.insert(numbering);
             }
         }
-        if let Some(path) = candidates.path.filter(|path| conflicts.is_empty() && self.path_fits(*path, facts, &same)) {
+        // The path of an item that has more than a path finds a title where all else fails, and joins none: what lies there may well be kept apart.
+        let path = candidates.made_for_path.or_else(|| candidates.at_path.filter(|_| same.is_empty()));
+        if let Some(path) = path.filter(|path| conflicts.is_empty() && self.path_fits(*path, facts, &same)) {
             same.insert(path);
         }
         (same, conflicts.into_iter().collect())
@@ -423,7 +435,8 @@ impl<I: Iterator<Item = TitleId>> Catalogue<I> {
 struct Candidates {
     own: BTreeSet<TitleId>,
     numbering: Option<TitleId>,
-    path: Option<TitleId>,
+    made_for_path: Option<TitleId>,
+    at_path: Option<TitleId>,
 }
 
 /// The item's place: only episodes have one.

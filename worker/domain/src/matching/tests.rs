@@ -250,6 +250,15 @@ fn a_path_doesnt_join_what_ids_keep_apart() {
 }
 
 #[test]
+fn a_path_doesnt_join_what_is_kept_apart_to_what_the_place_names() {
+    let titles = vec![episode(1, "tmdb:1", Some(place(1, 1))), episode(2, "", None)];
+    let paths = [(Kind::Episode, "/x.mkv".to_owned(), TitleId(2))];
+    let mut catalogue = Catalogue::new(titles, paths, (100..).map(TitleId));
+    assert_eq!(place_twice(&mut catalogue, &part("", place(1, 1)).in_file("/x.mkv")), found(1, By::Numbering));
+    assert!(catalogue.into_changes().joined.is_empty());
+}
+
+#[test]
 fn copies_and_bridges_within_one_batch_leave_no_trace_of_titles_that_never_were() {
     let mut catalogue = catalogue(vec![movie(1, "tvdb:1", 1)]);
     assert_eq!(catalogue.place(&film("imdb:tt0000001").facts()), found(100, By::New));
