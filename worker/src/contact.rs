@@ -41,6 +41,11 @@ pub struct Trouble {
 }
 
 impl Trouble {
+    /// The process shall end.
+    fn stopped() -> Self {
+        Self { message: "told to end before the server had answered".to_owned(), exit: Exit::TryAgain }
+    }
+
     /// Only a person can help.
     pub fn configuration(message: impl Into<String>) -> Self {
         Self { message: message.into(), exit: Exit::Configuration }
@@ -60,13 +65,27 @@ impl From<watchstate_store::StoreError> for Trouble {
     }
 }
 
+/// Waits for a server's answer, unless the process shall end: nobody waits a minute for a pod to go. For reads alone, which can be left at any time.
+pub async fn unless_stopped<T>(
+    app: &App,
+    answer: impl Future<Output = watchstate_servers::Result<T>>,
+) -> Result<T, Trouble> {
+    tokio::select! {
+        biased;
+        answer = answer => Ok(answer?),
+        () = app.stop.cancelled() => Err(Trouble::stopped()),
+    }
+}
+
 /// The servers that a verb works on: those named, else those of the schedule, else all; without the suspended ones, unless they were named.
 pub async fn select(app: &App, selection: &Selection) -> anyhow::Result<Vec<(Server, Vec<Account>)>> {
     let mut connection = app.store.acquire().await?;
     let servers = registry::servers(&mut connection).await?;
     let accounts = registry::accounts(&mut connection).await?;
     if servers.is_empty() {
-        return Err(Misconfigured("no media server is known yet: watchstate-worker apply -f servers.yaml".into()).into());
+        return Err(
+            Misconfigured("no media server is known yet: watchstate-worker apply -f servers.yaml".into()).into()
+        );
     }
     let names: Vec<String> = servers.iter().map(|server| server.name.clone()).collect();
     if let Some(unknown) = selection.server.iter().find(|name| !names.contains(name)) {
@@ -93,7 +112,7 @@ pub async fn select(app: &App, selection: &Selection) -> anyhow::Result<Vec<(Ser
 pub async fn reach(app: &App, server: &Server, accounts: &[Account]) -> Result<Contact, Trouble> {
     let media = client(app, server, accounts)?;
     let clock = app.clock.clone();
-    let identity = media.identify(&move || clock.now()).await?;
+    let identity = unless_stopped(app, media.identify(&move || clock.now())).await?;
     if let Some(known) = server.remote_id.as_deref().filter(|known| *known != identity.server_id) {
         return Err(Trouble::configuration(format!(
             "server {}: {} now leads to another server ({:?}, id {}) than before (id {known}); nothing was read or written. \
@@ -106,8 +125,17 @@ pub async fn reach(app: &App, server: &Server, accounts: &[Account]) -> Result<C
     app.metrics.server_clock_offset_seconds.set(&label, seconds(offset));
     let mut connection = app.store.acquire().await?;
     let now = app.clock.now();
-    registry::contacted(&mut connection, server.id, &identity.server_id, &identity.name, &identity.version, offset, now).await?;
-    let there = media.accounts().await?;
+    registry::contacted(
+        &mut connection,
+        server.id,
+        &identity.server_id,
+        &identity.name,
+        &identity.version,
+        offset,
+        now,
+    )
+    .await?;
+    let there = unless_stopped(app, media.accounts()).await?;
     let mut found = Vec::new();
     let mut missing = Vec::new();
     for account in accounts {
@@ -134,8 +162,14 @@ fn client(app: &App, server: &Server, accounts: &[Account]) -> Result<Box<dyn Me
     let url = Url::parse(&server.url)
         .map_err(|error| Trouble::configuration(format!("server {}: its url can't be read: {error}", server.name)))?;
     let policy = &server.policy;
-    let mut connection =
-        Connection::new(server.name.clone(), server.kind, url, secrets.credentials, app.client_id.clone(), app.plex_tv.clone());
+    let mut connection = Connection::new(
+        server.name.clone(),
+        server.kind,
+        url,
+        secrets.credentials,
+        app.client_id.clone(),
+        app.plex_tv.clone(),
+    );
     connection.tls = Tls { ca_pem: secrets.ca_pem, insecure_skip_verify: policy.insecure_skip_verify };
     connection.limits = Limits {
         concurrency: policy.concurrency.max(1) as usize,
@@ -201,9 +235,15 @@ fn find<'a>(
     there
         .iter()
         .find(|account| account.id == wanted)
-        .or_else(|| only(there.iter().filter(|account| account.name.trim().to_lowercase() == wanted.to_lowercase()).collect()))
+        .or_else(|| {
+            only(there.iter().filter(|account| account.name.trim().to_lowercase() == wanted.to_lowercase()).collect())
+        })
         .ok_or_else(|| {
-            format!("server {server}: there is no account {wanted:?} for {} (accounts there: {})", account.person, names())
+            format!(
+                "server {server}: there is no account {wanted:?} for {} (accounts there: {})",
+                account.person,
+                names()
+            )
         })
 }
 

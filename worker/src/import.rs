@@ -16,7 +16,7 @@ use watchstate_store::registry::{self, Account, Server};
 use watchstate_store::{Connection, observations, plans};
 
 use crate::app::App;
-use crate::contact::{Contact, Trouble};
+use crate::contact::{Contact, Trouble, unless_stopped};
 use crate::import::absorb::Reader;
 
 /// How a server is read.
@@ -89,7 +89,13 @@ impl Outcome {
 }
 
 /// Reads every account of a server. A failing account or library doesn't stop the others.
-pub async fn server(app: &App, contact: &Contact, run_id: i64, options: Options, connection: &mut Connection) -> Outcome {
+pub async fn server(
+    app: &App,
+    contact: &Contact,
+    run_id: i64,
+    options: Options,
+    connection: &mut Connection,
+) -> Outcome {
     let mut outcome = Outcome {
         counts: Counts::default(),
         troubles: contact.missing.iter().map(Trouble::configuration).collect(),
@@ -100,10 +106,10 @@ pub async fn server(app: &App, contact: &Contact, run_id: i64, options: Options,
             outcome.interrupted = true;
             break;
         }
-        let view = match contact.media.open(remote, &contact.identity.server_id).await {
+        let view = match unless_stopped(app, contact.media.open(remote, &contact.identity.server_id)).await {
             Ok(view) => view,
-            Err(error) => {
-                outcome.troubles.push(error.into());
+            Err(trouble) => {
+                outcome.troubles.push(trouble);
                 continue;
             }
         };
@@ -127,7 +133,7 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     async fn account(&self, outcome: &mut Outcome, connection: &mut Connection) -> Result<(), Trouble> {
-        let libraries = self.view.libraries().await?;
+        let libraries = unless_stopped(self.app, self.view.libraries()).await?;
         let played_total = observations::played_total(connection, self.account.id).await?;
         let now = self.app.clock.now();
         let plan_id = plans::open(connection, self.run_id, self.account.id, played_total, now).await?;
@@ -152,7 +158,8 @@ impl Reading<'_> {
                 whole = false;
                 break;
             }
-            let read = library::Read { reader: &mut reader, view: self.view, library, library_id, full: self.options.full };
+            let read =
+                library::Read { reader: &mut reader, view: self.view, library, library_id, full: self.options.full };
             match read.run(connection).await {
                 Ok(library::Done::Full) => reader.counts.full_reads += 1,
                 Ok(library::Done::Incremental) => whole = false,

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -23,7 +24,7 @@ use watchstate_store::registry::{Account, Server};
 use watchstate_store::{Connection, items, transaction};
 
 use crate::app::App;
-use crate::contact::{Contact, Trouble};
+use crate::contact::{Contact, Trouble, unless_stopped};
 use crate::export;
 use crate::import::absorb::{Reader, States};
 
@@ -37,6 +38,8 @@ const FAILURES_IN_A_ROW: u32 = 10;
 const FIRST_WAIT: SignedDuration = SignedDuration::from_mins(1);
 /// The longest wait.
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(6);
+/// How long answers to writes under way are waited for once the process shall end.
+const LAST_WORD: Duration = Duration::from_secs(5);
 /// When to look again at a title that is being played.
 const PLAYING_WAIT: SignedDuration = SignedDuration::from_mins(5);
 
@@ -139,7 +142,7 @@ async fn drain(
     if pending == 0 {
         return Ok(());
     }
-    let view = contact.media.open(remote, &contact.identity.server_id).await?;
+    let view = unless_stopped(app, contact.media.open(remote, &contact.identity.server_id)).await?;
     let bar = app.progress.bar(&format!("{} writes", contact.server.name), pending);
     let mut lane = Lane {
         app,
@@ -190,6 +193,16 @@ struct Task {
     item: Item,
 }
 
+/// What became of a write.
+enum Sent {
+    /// It was left, since the server or the process is about to go.
+    Not,
+    /// The process ends before an answer came.
+    InDoubt,
+    /// It was answered.
+    Answered(Result<ItemState, ServerError>),
+}
+
 /// What came of a batch, to be recorded.
 #[derive(Default)]
 struct Record {
@@ -237,8 +250,11 @@ impl Lane<'_> {
             return Ok(Vec::new());
         }
         let ids: Vec<String> = wanted.iter().map(|(_, candidate, _)| candidate.remote_id.clone()).collect();
-        let mut there: HashMap<String, Item> =
-            self.view.items_by_id(&ids).await?.into_iter().map(|item| (item.remote_id.clone(), item)).collect();
+        let mut there: HashMap<String, Item> = unless_stopped(self.app, self.view.items_by_id(&ids))
+            .await?
+            .into_iter()
+            .map(|item| (item.remote_id.clone(), item))
+            .collect();
         let context = self.context();
         let mut changed = Vec::new();
         wanted.retain(|(due, candidate, _)| {
@@ -336,7 +352,7 @@ impl Lane<'_> {
         if !tasks.iter().any(hint) {
             return Ok(tasks);
         }
-        let playing: HashSet<String> = self.view.playing().await?.into_iter().collect();
+        let playing: HashSet<String> = unless_stopped(self.app, self.view.playing()).await?.into_iter().collect();
         let next_try_at = self.app.clock.now().saturating_add(PLAYING_WAIT).ok();
         let (busy, free): (Vec<Task>, Vec<Task>) =
             tasks.into_iter().partition(|task| playing.contains(&task.item.remote_id));
@@ -372,7 +388,7 @@ impl Lane<'_> {
         let mut writes = stream::iter(tasks)
             .map(|task| async move {
                 if halted.load(Ordering::Relaxed) || stop.is_cancelled() {
-                    return (task, None);
+                    return (task, Sent::Not);
                 }
                 let write = match task.wanted {
                     Wanted::Played { at } => Write::Played { at: at.map(|at| offset.to_theirs(at)) },
@@ -380,15 +396,23 @@ impl Lane<'_> {
                     Wanted::Position { position_ms, at } => Write::Position { position_ms, at: offset.to_theirs(at) },
                     Wanted::NoPosition => Write::ClearPosition,
                 };
-                let written = view.write(&task.item, &write).await;
-                (task, Some(written))
+                let in_doubt = async {
+                    stop.cancelled().await;
+                    tokio::time::sleep(LAST_WORD).await;
+                };
+                tokio::select! {
+                    written = view.write(&task.item, &write) => (task, Sent::Answered(written)),
+                    () = in_doubt => (task, Sent::InDoubt),
+                }
             })
             .buffered(at_once);
         let (mut trouble, mut in_a_row) = (None, 0);
-        while let Some((task, written)) = writes.next().await {
-            match written {
-                None => record.unsent.push(task.candidate.item_id),
-                Some(Ok(state)) => {
+        while let Some((task, sent)) = writes.next().await {
+            match sent {
+                Sent::Not => record.unsent.push(task.candidate.item_id),
+                // It stays expected, and waits: the next run reads the item first.
+                Sent::InDoubt => {}
+                Sent::Answered(Ok(state)) => {
                     in_a_row = 0;
                     record.observed.push(Observed {
                         item_id: task.candidate.item_id,
@@ -397,7 +421,7 @@ impl Lane<'_> {
                     });
                     record.ended.push((task.due.id, End::Written, None));
                 }
-                Some(Err(error)) => {
+                Sent::Answered(Err(error)) => {
                     if let Some((failure, whole_server)) = self.fail(&task, error, record) {
                         in_a_row += 1;
                         if whole_server || in_a_row >= FAILURES_IN_A_ROW {

@@ -10,7 +10,7 @@ use watchstate_domain::reading::{Cursor, Numbers, Why, settled_skew};
 use watchstate_servers::{AccountView, Content, Counts, Library, Selection};
 use watchstate_store::{Connection, cursors, items, observations};
 
-use crate::contact::Trouble;
+use crate::contact::{Trouble, unless_stopped};
 use crate::import::absorb::Reader;
 
 /// One library that is to be read for one account.
@@ -63,11 +63,20 @@ impl Read<'_, '_> {
                 return Ok(Some(Done::Interrupted));
             }
         }
-        let server = numbers(self.view.counts(self.library).await?);
+        let server = self.counts().await?;
         let known = observations::numbers(connection, self.reader.account.id, self.library_id).await?;
         if !cursor.fits(server, known) {
-            tracing::info!(server = self.reader.server.name, library = self.library.title, ?server, ?known, "the numbers differ");
+            tracing::info!(
+                server = self.reader.server.name,
+                library = self.library.title,
+                ?server,
+                ?known,
+                "the numbers differ"
+            );
             return Ok(None);
+        }
+        if !self.reader.reads_states() {
+            return Ok(Some(Done::Incremental));
         }
         let moved = Cursor::at(started, cursor.skew);
         cursors::save(connection, self.reader.account.id, self.library_id, &moved, None).await?;
@@ -79,9 +88,11 @@ impl Read<'_, '_> {
         let account_id = self.reader.account.id;
         let started = self.reader.their_now();
         let full_read_at = self.reader.now();
-        let before = numbers(self.view.counts(self.library).await?);
+        let before = self.counts().await?;
         let mut seen = RoaringTreemap::new();
-        if self.library.content.has_shows() && !self.pages(Selection::Shows, &mut RoaringTreemap::new(), connection).await? {
+        if self.library.content.has_shows()
+            && !self.pages(Selection::Shows, &mut RoaringTreemap::new(), connection).await?
+        {
             return Ok(Done::Interrupted);
         }
         if !self.pages(Selection::All, &mut seen, connection).await? {
@@ -91,8 +102,13 @@ impl Read<'_, '_> {
         if known.total > i64::try_from(seen.len()).unwrap_or(i64::MAX) {
             let seen: Vec<i64> = seen.iter().filter_map(|id| i64::try_from(id).ok()).collect();
             let now = self.reader.now();
-            self.reader.counts.gone += observations::mark_gone(connection, account_id, self.library_id, &seen, now).await?;
+            self.reader.counts.gone +=
+                observations::mark_gone(connection, account_id, self.library_id, &seen, now).await?;
             known = observations::numbers(connection, account_id, self.library_id).await?;
+        }
+        // What was left aside is new to the next import.
+        if !self.reader.reads_states() {
+            return Ok(Done::Full);
         }
         // Un-plays that were found wait in the run's plan: until that is settled the observations say otherwise than the server, and are not
         // confirmed by this read.
@@ -100,11 +116,15 @@ impl Read<'_, '_> {
         let skew = if known == before || self.reader.has_unplays() {
             Numbers::default()
         } else {
-            settled_skew(before, numbers(self.view.counts(self.library).await?), known)
+            settled_skew(before, self.counts().await?, known)
         };
         let moved = Cursor::at(started, skew);
         cursors::save(connection, account_id, self.library_id, &moved, confirmed).await?;
         Ok(Done::Full)
+    }
+
+    async fn counts(&self) -> Result<Numbers, Trouble> {
+        Ok(numbers(unless_stopped(self.reader.app, self.view.counts(self.library)).await?))
     }
 
     /// Reads the pages of a selection. False when the process shall end before the last one.
@@ -127,7 +147,8 @@ impl Read<'_, '_> {
                 },
             };
             bar.set_total(page.total);
-            let (shows, others): (Vec<Item>, Vec<Item>) = page.items.into_iter().partition(|item| item.kind == Kind::Show);
+            let (shows, others): (Vec<Item>, Vec<Item>) =
+                page.items.into_iter().partition(|item| item.kind == Kind::Show);
             if !matches!(selection, Selection::All) {
                 self.shows(shows, &others, connection).await?;
             }
@@ -139,7 +160,12 @@ impl Read<'_, '_> {
 
 impl Read<'_, '_> {
     /// Takes the shows of a page in before its episodes, which are matched through them; asks for those that nobody has told of yet.
-    async fn shows(&mut self, mut shows: Vec<Item>, episodes: &[Item], connection: &mut Connection) -> Result<(), Trouble> {
+    async fn shows(
+        &mut self,
+        mut shows: Vec<Item>,
+        episodes: &[Item],
+        connection: &mut Connection,
+    ) -> Result<(), Trouble> {
         let told: BTreeSet<&str> = shows.iter().map(|show| show.remote_id.as_str()).collect();
         let mut wanted: Vec<String> = episodes
             .iter()
@@ -148,10 +174,12 @@ impl Read<'_, '_> {
             .collect();
         wanted.sort_unstable();
         wanted.dedup();
-        let known: BTreeSet<String> = items::shows(connection, self.reader.server.id, &wanted).await?.into_iter().map(|(id, _)| id).collect();
+        let known: BTreeSet<String> =
+            items::shows(connection, self.reader.server.id, &wanted).await?.into_iter().map(|(id, _)| id).collect();
         wanted.retain(|show| !known.contains(show));
         for ids in wanted.chunks(BY_ID) {
-            shows.extend(self.view.items_by_id(ids).await?.into_iter().filter(|item| item.kind == Kind::Show));
+            let told = unless_stopped(self.reader.app, self.view.items_by_id(ids)).await?;
+            shows.extend(told.into_iter().filter(|item| item.kind == Kind::Show));
         }
         if !shows.is_empty() {
             self.reader.page(Some(self.library_id), &shows, &mut RoaringTreemap::new(), connection).await?;
