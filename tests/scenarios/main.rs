@@ -5,6 +5,7 @@
 mod builders;
 mod faults;
 mod first_sync;
+mod kills;
 mod ledger;
 mod new_servers;
 mod positions;
