@@ -82,7 +82,18 @@ impl<'a> Reader<'a> {
             unplayed: server.policy.unplayed,
             progress: app.policy.progress,
         };
-        Self { app, server, account, counts: Counts::default(), plan_id, unplays: 0, waiting: 0, unplayed: RoaringTreemap::new(), states, context }
+        Self {
+            app,
+            server,
+            account,
+            counts: Counts::default(),
+            plan_id,
+            unplays: 0,
+            waiting: 0,
+            unplayed: RoaringTreemap::new(),
+            states,
+            context,
+        }
     }
 
     /// Now, on our clock.
@@ -98,6 +109,11 @@ impl<'a> Reader<'a> {
     /// True when un-plays wait for the end of the account.
     pub const fn has_unplays(&self) -> bool {
         self.unplays > 0
+    }
+
+    /// False when states are left for the next import: what was read then counts as unread.
+    pub fn reads_states(&self) -> bool {
+        self.states != States::Leave
     }
 
     /// Takes a page in. `library_id`: None for single items that are known already, whose titles are left as they are. `seen` gets the keys of the
@@ -127,7 +143,9 @@ impl<'a> Reader<'a> {
             let place = (library_id.is_some()
                 && known.is_none_or(|known| known.hash != print.hash || known.library_id != library_id))
             .then_some(print);
-            let state = item.kind != Kind::Show && self.states != States::Leave && known.is_none_or(|known| differs(item, known));
+            let state = item.kind != Kind::Show
+                && self.states != States::Leave
+                && known.is_none_or(|known| differs(item, known));
             if place.is_some() || state {
                 work.push(Work { item, known, place });
             }
@@ -164,7 +182,11 @@ impl<'a> Reader<'a> {
         let placing: Vec<place::Task<'_>> = work
             .iter()
             .filter_map(|one| {
-                one.place.as_ref().map(|print| place::Task { item: one.item, print, known: one.known.map(|known| known.item_id) })
+                one.place.as_ref().map(|print| place::Task {
+                    item: one.item,
+                    print,
+                    known: one.known.map(|known| known.item_id),
+                })
             })
             .collect();
         locks::titles(connection, if placing.is_empty() { Titles::Use } else { Titles::Change }).await?;
@@ -174,7 +196,10 @@ impl<'a> Reader<'a> {
         };
         self.counts.joined += placed.joined;
         self.counts.conflicts += placed.conflicts;
-        let settled: Vec<i64> = work.iter().filter_map(|one| one.known.filter(|_| one.place.is_none()).map(|known| known.item_id)).collect();
+        let settled: Vec<i64> = work
+            .iter()
+            .filter_map(|one| one.known.filter(|_| one.place.is_none()).map(|known| known.item_id))
+            .collect();
         let mut titles: HashMap<i64, Vec<TitleId>> = HashMap::new();
         for (item_id, title) in items::titles_of(connection, &settled).await? {
             titles.entry(item_id).or_default().push(title);
@@ -214,7 +239,10 @@ impl<'a> Reader<'a> {
         for outcome in outcomes {
             let merged = &outcome.merged;
             self.count(merged);
-            if believed && merged.unplays() && let Some(base) = outcome.base {
+            if believed
+                && merged.unplays()
+                && let Some(base) = outcome.base
+            {
                 if self.unplayed.insert(u64::try_from(outcome.item_id).unwrap_or_default()) {
                     unplays.push(Unplay { item_id: outcome.item_id, true_at: base.true_at, reading: outcome.reading });
                 }
@@ -227,7 +255,9 @@ impl<'a> Reader<'a> {
             for title in &outcome.titles {
                 told.extend(merged.mark.map(|event| (*title, event, merged.rule)));
                 // A position in a file of several episodes says nothing of any of them.
-                told.extend(merged.position.filter(|_| outcome.titles.len() == 1).map(|event| (*title, event, merged.rule)));
+                told.extend(
+                    merged.position.filter(|_| outcome.titles.len() == 1).map(|event| (*title, event, merged.rule)),
+                );
             }
         }
         apply(self.account.person_id, &self.server.name, &told, self.context.now, connection).await?;
@@ -257,9 +287,7 @@ impl<'a> Reader<'a> {
 
 /// True when the account's state isn't what was last seen, or was never seen.
 fn differs(item: &Item, known: &Known) -> bool {
-    known
-        .observation
-        .is_none_or(|base| base.state != item.state || base.added_at != item.added_at)
+    known.observation.is_none_or(|base| base.state != item.state || base.added_at != item.added_at)
 }
 
 /// Applies events to the agreed truth of a person, and plays to the history.

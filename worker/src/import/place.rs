@@ -192,7 +192,9 @@ fn parts(task: &Task<'_>, shows: &Shows) -> Vec<Part> {
     let first = item.episode.unwrap_or_default();
     let last = item.episode_end.filter(|last| *last > first && *last - first < MOST_EPISODES).unwrap_or(first);
     let mut parts = vec![Part { ids: own, numbering: place(first) }];
-    parts.extend((first + 1..=last).filter_map(place).map(|numbering| Part { ids: Ids::default(), numbering: Some(numbering) }));
+    parts.extend(
+        (first + 1..=last).filter_map(place).map(|numbering| Part { ids: Ids::default(), numbering: Some(numbering) }),
+    );
     parts
 }
 
@@ -208,7 +210,10 @@ fn wanted(tasks: &[Task<'_>], parts: &[Vec<Part>], linked: &HashMap<i64, Vec<Tit
         wanted.linked.extend(task.known.and_then(|known| linked.get(&known)).into_iter().flatten());
     }
     let paths = wanted.paths.iter().map(|(kind, path)| {
-        let id = watchstate_domain::ids::ExternalId { provider: watchstate_domain::ids::Provider::Path, value: path.clone() };
+        let id = watchstate_domain::ids::ExternalId {
+            provider: watchstate_domain::ids::Provider::Path,
+            value: path.clone(),
+        };
         (*kind, id)
     });
     let paths: Vec<_> = paths.collect();
@@ -227,7 +232,12 @@ fn naming(item: &Item, part: &Part, id: TitleId, parts: usize) -> Naming {
     }
 }
 
-async fn save(changes: &Changes, names: &[Naming], now: Timestamp, connection: &mut Connection) -> Result<(), StoreError> {
+async fn save(
+    changes: &Changes,
+    names: &[Naming],
+    now: Timestamp,
+    connection: &mut Connection,
+) -> Result<(), StoreError> {
     if *changes == Changes::default() {
         return Ok(());
     }
@@ -248,7 +258,12 @@ impl Shows {
 }
 
 /// Shows were read before their episodes, so most are known by the server's id. Episodes of legacy agents carry the show's ids themselves.
-async fn shows(server: &Server, tasks: &[Task<'_>], now: Timestamp, connection: &mut Connection) -> Result<Shows, StoreError> {
+async fn shows(
+    server: &Server,
+    tasks: &[Task<'_>],
+    now: Timestamp,
+    connection: &mut Connection,
+) -> Result<Shows, StoreError> {
     let mut shows = Shows::default();
     let mut remote_ids: Vec<String> =
         tasks.iter().filter_map(|task| task.item.show.as_ref()?.remote_id.clone()).collect();

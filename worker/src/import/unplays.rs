@@ -21,10 +21,15 @@ use crate::import::absorb::{self, Reader};
 const BATCH: i64 = 1_000;
 
 /// Ends the plan of an account that was read: applies it, or holds it. `whole`: every library was read in full. Returns how many un-plays are held.
-pub async fn settle(reader: &mut Reader<'_>, whole: bool, force: bool, connection: &mut Connection) -> Result<u64, Trouble> {
+pub async fn settle(
+    reader: &mut Reader<'_>,
+    whole: bool,
+    force: bool,
+    connection: &mut Connection,
+) -> Result<u64, Trouble> {
     let account = reader.account;
     let now = reader.now();
-    if whole && reader.waiting == 0 {
+    if whole && reader.waiting == 0 && reader.reads_states() {
         plans::retire(connection, account.id, now).await?;
     }
     let size = plans::size(connection, reader.plan_id).await?;
