@@ -11,6 +11,7 @@ use watchstate_runtime::Exit;
 use watchstate_runtime::metrics::{self, Kind, Metrics, Operation, RequestOutcome, ServerName};
 use watchstate_runtime::redact;
 use watchstate_servers::{Connection, ErrorKind, Identity, Limits, MediaServer, RequestObserver, ServerError, Tls};
+use watchstate_store as store;
 use watchstate_store::registry::{self, Account, Server};
 
 use crate::app::App;
@@ -109,7 +110,13 @@ pub async fn select(app: &App, selection: &Selection) -> anyhow::Result<Vec<(Ser
 }
 
 /// Reaches a server: asks who it is, refuses it when it is another one than before, measures its clock and finds the accounts.
-pub async fn reach(app: &App, server: &Server, accounts: &[Account]) -> Result<Contact, Trouble> {
+/// What is learned is noted through `connection`, so that a dry run can take it back.
+pub async fn reach(
+    app: &App,
+    server: &Server,
+    accounts: &[Account],
+    connection: &mut store::Connection,
+) -> Result<Contact, Trouble> {
     let media = client(app, server, accounts)?;
     let clock = app.clock.clone();
     let identity = unless_stopped(app, media.identify(&move || clock.now())).await?;
@@ -123,25 +130,16 @@ pub async fn reach(app: &App, server: &Server, accounts: &[Account]) -> Result<C
     let offset = server.clock_offset.settled(identity.clock_offset);
     let label = metrics::Server { server: ServerName::configured(&server.name) };
     app.metrics.server_clock_offset_seconds.set(&label, seconds(offset));
-    let mut connection = app.store.acquire().await?;
     let now = app.clock.now();
-    registry::contacted(
-        &mut connection,
-        server.id,
-        &identity.server_id,
-        &identity.name,
-        &identity.version,
-        offset,
-        now,
-    )
-    .await?;
+    registry::contacted(connection, server.id, &identity.server_id, &identity.name, &identity.version, offset, now)
+        .await?;
     let there = unless_stopped(app, media.accounts()).await?;
     let mut found = Vec::new();
     let mut missing = Vec::new();
     for account in accounts {
         match find(&server.name, account, &there) {
             Ok(remote) => {
-                registry::resolved(&mut connection, account.id, &remote.id, &remote.name).await?;
+                registry::resolved(connection, account.id, &remote.id, &remote.name).await?;
                 found.push((account.clone(), remote.clone()));
             }
             Err(sentence) => missing.push(sentence),
@@ -293,7 +291,11 @@ async fn check_one(app: &App, server: &Server, accounts: &[Account]) -> Checked 
         error: None,
         exit: Exit::Done,
     };
-    let contact = match reach(app, server, accounts).await {
+    let reached = match app.store.acquire().await {
+        Ok(mut connection) => reach(app, server, accounts, &mut connection).await,
+        Err(error) => Err(error.into()),
+    };
+    let contact = match reached {
         Ok(contact) => contact,
         Err(trouble) => {
             checked.reachable = trouble.exit == Exit::Configuration;

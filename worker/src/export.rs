@@ -1,5 +1,7 @@
 //! What differs between servers and the agreed truth goes into the outbox; [`crate::push`] takes it from there.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 use watchstate_domain::write::{Wanted, difference};
 use watchstate_servers::Write;
@@ -11,7 +13,7 @@ use crate::app::App;
 use crate::contact::Trouble;
 
 /// Items that are compared at a time.
-const BATCH: i64 = 1_000;
+const BATCH: u16 = 1_000;
 
 /// A write that would be made.
 #[derive(Debug, Clone, Serialize)]
@@ -39,7 +41,7 @@ pub async fn queue(
     let mut queued = 0;
     let mut after = 0;
     loop {
-        let candidates = outbox::candidates(connection, account.id, after, BATCH).await?;
+        let candidates = outbox::candidates(connection, account.id, after, BATCH.into()).await?;
         let Some(last) = candidates.last() else { return Ok(queued) };
         after = last.item_id;
         let entries: Vec<Entry> = candidates
@@ -54,27 +56,42 @@ pub async fn queue(
     }
 }
 
-/// The writes that an account needs, for people: nothing is queued.
-pub async fn preview(app: &App, server: &Server, account: &Account, connection: &mut Connection) -> Result<Vec<Planned>, Trouble> {
+/// What a run would write, oldest play first, for people: the outbox is queued and looked through as a run does it. Call it in a transaction that is
+/// taken back.
+pub async fn preview(
+    app: &App,
+    server: &Server,
+    account: &Account,
+    queueing: bool,
+    force: bool,
+    connection: &mut Connection,
+) -> Result<Vec<Planned>, Trouble> {
+    if queueing {
+        queue(app, server, account, None, connection).await?;
+    }
+    if force {
+        outbox::retry(connection, Some(account.id), None, true, app.clock.now()).await?;
+    }
+    let due: Vec<i64> =
+        outbox::due(connection, account.id, app.clock.now(), i64::MAX).await?.iter().map(|due| due.item_id).collect();
     let mut planned = Vec::new();
-    let mut after = 0;
-    loop {
-        let candidates = outbox::candidates(connection, account.id, after, BATCH).await?;
-        let Some(last) = candidates.last() else { return Ok(planned) };
-        after = last.item_id;
-        let wanted: Vec<(i64, Wanted)> = candidates
-            .iter()
-            .filter_map(|candidate| Some((candidate.item_id, wanted(app, server, candidate)?)))
+    for item_ids in due.chunks(BATCH.into()) {
+        let mut candidates: HashMap<i64, Candidate> = outbox::load(connection, account.id, item_ids)
+            .await?
+            .into_iter()
+            .map(|candidate| (candidate.item_id, candidate))
             .collect();
-        let ids: Vec<i64> = wanted.iter().map(|(item_id, _)| *item_id).collect();
-        let names = items::names(connection, &ids).await?;
-        planned.extend(wanted.into_iter().map(|(item_id, wanted)| Planned {
-            server: server.name.clone(),
-            person: account.person.clone(),
-            title: names.get(&item_id).cloned().unwrap_or_default(),
-            wanted,
+        let names = items::names(connection, item_ids).await?;
+        planned.extend(item_ids.iter().filter_map(|item_id| {
+            Some(Planned {
+                server: server.name.clone(),
+                person: account.person.clone(),
+                title: names.get(item_id).cloned().unwrap_or_default(),
+                wanted: wanted(app, server, &candidates.remove(item_id)?)?,
+            })
         }));
     }
+    Ok(planned)
 }
 
 /// What the server must be told of an item; None when it agrees, or can't be told.

@@ -105,7 +105,7 @@ pub async fn import(app: &App, args: &ImportArgs) -> Result<Exit> {
     let job = Job::new(app, args.dry_run);
     let servers = contact::select(app, &args.selection).await?;
     let reports = if job.dry_run {
-        job.dry(&servers, Some(args.into()), false).await?
+        job.dry(&servers, Some(args.into()), None).await?
     } else {
         join_all(servers.iter().map(|(server, accounts)| job.import(server, accounts, args.into())))
             .await
@@ -121,7 +121,7 @@ pub async fn export(app: &App, args: &ExportArgs) -> Result<Exit> {
     let job = Job::new(app, args.dry_run);
     let servers = contact::select(app, &args.selection).await?;
     let reports = if job.dry_run {
-        job.dry(&servers, None, true).await?
+        job.dry(&servers, None, Some((Verb::Export, args.force))).await?
     } else {
         join_all(servers.iter().map(|(server, accounts)| job.write(Verb::Export, server, accounts, None, args.force)))
             .await
@@ -134,7 +134,7 @@ pub async fn push(app: &App, args: &PushArgs) -> Result<Exit> {
     let job = Job::new(app, args.dry_run);
     let servers = contact::select(app, &args.selection).await?;
     let reports = if job.dry_run {
-        job.dry(&servers, None, true).await?
+        job.dry(&servers, None, Some((Verb::Push, args.force))).await?
     } else {
         join_all(servers.iter().map(|(server, accounts)| job.write(Verb::Push, server, accounts, None, args.force)))
             .await
@@ -147,7 +147,7 @@ pub async fn sync(app: &App, args: &ImportArgs) -> Result<Exit> {
     let job = Job::new(app, args.dry_run);
     let servers = contact::select(app, &args.selection).await?;
     if job.dry_run {
-        let reports = job.dry(&servers, Some(args.into()), true).await?;
+        let reports = job.dry(&servers, Some(args.into()), Some((Verb::Export, args.force))).await?;
         return job.finish(reports);
     }
     let read = join_all(servers.iter().map(|(server, accounts)| job.import(server, accounts, args.into()))).await;
@@ -157,7 +157,7 @@ pub async fn sync(app: &App, args: &ImportArgs) -> Result<Exit> {
         if refused || app.stop.is_cancelled() {
             return None;
         }
-        Some(job.write(Verb::Export, server, accounts, contact.as_ref(), args.force).await)
+        Some(job.write(Verb::Export, known(server, contact.as_ref()), accounts, contact.as_ref(), args.force).await)
     }))
     .await;
     let reports = read.into_iter().map(|(report, _)| report).chain(written.into_iter().flatten()).collect();
@@ -241,7 +241,7 @@ impl<'a> Job<'a> {
         connection: &mut Connection,
     ) -> (Report, Option<Contact>) {
         let mut report = Report::new(server, Verb::Import);
-        let contact = match contact::reach(self.app, server, accounts).await {
+        let contact = match contact::reach(self.app, server, accounts, connection).await {
             Ok(contact) => contact,
             Err(trouble) => return (report.failed(&trouble), None),
         };
@@ -336,7 +336,7 @@ impl<'a> Job<'a> {
             let contact = if let Some(contact) = contact {
                 contact
             } else {
-                own = contact::reach(self.app, server, accounts).await?;
+                own = contact::reach(self.app, server, accounts, connection).await?;
                 &own
             };
             let outcome = push::server(self.app, contact, run_id, force, connection).await;
@@ -355,25 +355,41 @@ impl<'a> Job<'a> {
         Ok(report.ended(exit))
     }
 
-    /// Reads and compares in one transaction that is taken back: what would be read, decided and written, and nothing stays.
-    async fn dry(&self, servers: &Selected, import: Option<Options>, export: bool) -> Result<Vec<Report>> {
+    /// Reads, queues and looks at what is due in one transaction that is taken back: what would be read, decided and written, and nothing stays.
+    /// `write`: `export` or `push`, and whether failed writes are tried again at once.
+    async fn dry(
+        &self,
+        servers: &Selected,
+        import: Option<Options>,
+        write: Option<(Verb, bool)>,
+    ) -> Result<Vec<Report>> {
         let mut transaction = self.app.store.begin().await?;
         let mut reports = Vec::new();
+        let mut reached = Vec::new();
         if let Some(options) = import {
-            for (server, accounts) in servers {
-                let report = match self.start(Verb::Import, server, &mut transaction).await {
-                    Ok(run_id) => self.read(server, accounts, run_id, options, &mut transaction).await.0,
-                    Err(trouble) => Report::new(server, Verb::Import).failed(&trouble),
+            for (server, accounts) in servers.iter().filter(|(server, _)| server.policy.import || server.policy.export)
+            {
+                let (report, contact) = match self.start(Verb::Import, server, &mut transaction).await {
+                    Ok(run_id) => self.read(server, accounts, run_id, options, &mut transaction).await,
+                    Err(trouble) => (Report::new(server, Verb::Import).failed(&trouble), None),
                 };
+                if let Some(contact) = contact {
+                    reached.push((contact.server, accounts));
+                }
                 reports.push(report);
             }
         }
-        if export {
-            for (server, accounts) in servers.iter().filter(|(server, _)| server.policy.export) {
-                let mut report = Report::new(server, Verb::Export).ended(Exit::Done);
+        if let Some((verb, force)) = write {
+            if import.is_none() {
+                reached = servers.iter().map(|(server, accounts)| (server.clone(), accounts)).collect();
+            }
+            for (server, accounts) in reached.iter().filter(|(server, _)| server.policy.export) {
+                let mut report = Report::new(server, verb).ended(Exit::Done);
                 let mut planned = Vec::new();
-                for account in accounts {
-                    match export::preview(self.app, server, account, &mut transaction).await {
+                for account in *accounts {
+                    match export::preview(self.app, server, account, verb == Verb::Export, force, &mut transaction)
+                        .await
+                    {
                         Ok(more) => planned.extend(more),
                         Err(trouble) => report = report.failed(&trouble),
                     }
@@ -397,6 +413,11 @@ impl<'a> Job<'a> {
         output::print(self.app.format, &summary, |summary| sheets(summary, self.dry_run))?;
         Ok(exit)
     }
+}
+
+/// The server with its clock as it was just measured.
+fn known<'a>(server: &'a Server, contact: Option<&'a Contact>) -> &'a Server {
+    contact.map_or(server, |contact| &contact.server)
 }
 
 /// Pending and dead entries of several accounts.
