@@ -93,21 +93,6 @@ impl Scene {
         Ok(Self { household, worlds, ledger })
     }
 
-    /// Waits until the database has noticed that a killed worker is gone.
-    async fn lanes_are_free(&self) -> Result<()> {
-        self.ledger
-            .change(
-                "do $$ declare lane integer; one record; begin
-                     for one in select id::integer as id from server loop
-                         foreach lane in array array[x'57530001'::integer, x'57530002'::integer] loop
-                             perform pg_advisory_lock(lane, one.id);
-                             perform pg_advisory_unlock(lane, one.id);
-                         end loop;
-                     end loop; end $$",
-            )
-            .await
-    }
-
     /// Starts the worker, and kills it with SIGKILL when a server holds a request; false when it came to its end before.
     async fn kill(&self, arguments: &[&str], server: usize, fault: Fault) -> Result<bool> {
         let world = &self.worlds[server];
@@ -122,7 +107,7 @@ impl Scene {
         };
         child.kill().await?;
         world.heal();
-        self.lanes_are_free().await?;
+        self.ledger.lanes_are_free().await?;
         Ok(held)
     }
 

@@ -72,6 +72,20 @@ impl Ledger {
         .await
     }
 
+    /// Waits until the database has noticed that a killed worker is gone.
+    pub async fn lanes_are_free(&self) -> Result<()> {
+        self.change(
+            "do $$ declare lane integer; one record; begin
+                     for one in select id::integer as id from server loop
+                         foreach lane in array array[x'57530001'::integer, x'57530002'::integer] loop
+                             perform pg_advisory_lock(lane, one.id);
+                             perform pg_advisory_unlock(lane, one.id);
+                         end loop;
+                     end loop; end $$",
+        )
+        .await
+    }
+
     /// How many writes wait or were given up.
     pub async fn open_writes(&self) -> Result<i64> {
         self.number("select count(*) from outbox where state in ('pending', 'dead')").await

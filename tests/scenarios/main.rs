@@ -3,6 +3,7 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "what builds and looks at households stands outside of test functions")]
 
 mod builders;
+mod dry_runs;
 mod faults;
 mod first_sync;
 mod kills;
@@ -12,5 +13,6 @@ mod positions;
 mod replaced_files;
 mod requests;
 mod rewatches;
+mod together;
 mod unplays;
 mod vanished_libraries;

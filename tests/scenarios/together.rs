@@ -1,0 +1,170 @@
+//! Several workers at once: they do no harm, and nothing twice.
+
+use anyhow::{Context, Result};
+use futures::future::join_all;
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use watchstate_tests::household::{Household, Ran};
+use watchstate_tests::http::{Fault, FaultKind, Group};
+use watchstate_tests::postgres;
+use watchstate_tests::world::{Flavor, World};
+
+use crate::builders::*;
+use crate::ledger::{Ledger, fill, watch_first};
+
+/// The outcome of a verb at a server.
+fn outcome<'a>(summary: &'a Value, server: &str, verb: &str) -> Option<&'a str> {
+    let mut reports = summary["servers"].as_array()?.iter();
+    reports.find(|report| report["server"] == server && report["verb"] == verb)?["outcome"].as_str()
+}
+
+/// Until the request that a fault holds is there.
+async fn held(world: &World) {
+    world.log().wait_until(|log| log.on_hold() > 0).await;
+}
+
+on_every_kind! {
+    async fn a_second_worker_says_that_another_is_at_it_and_goes_in_peace(flavor: Flavor) -> Result<()> {
+        let (household, [busy, free]) = household([("busy", flavor), ("free", Flavor::Jellyfin12)], titles).await?;
+        watched(&busy, "Heat", "2024-02-01T20:00:00Z");
+        watched(&free, "Alien", "2024-02-01T20:00:00Z");
+        busy.inject(Fault::new(FaultKind::Delay(600_000)).group(Group::ReadPage).times(1));
+        let mut first = household.spawn(&["import", "--server", "busy"]).await?;
+        held(&busy).await;
+        busy.log().clear();
+        let second = household.worker(&["import", "--server", "busy", "-o", "json"]).await?.expect(0)?;
+        assert_eq!(outcome(&second.json()?, "busy", "import"), Some("busy"));
+        assert_eq!(busy.log().total(), 0, "{:#?}", busy.log().all());
+        let text = household.worker(&["import", "--server", "busy"]).await?.expect(0)?.stdout;
+        assert!(text.contains("another worker is at it"), "{text}");
+        let summary = household.sync(&[]).await?;
+        assert_eq!(outcome(&summary, "busy", "import"), Some("busy"));
+        assert_eq!(outcome(&summary, "free", "import"), Some("done"));
+        first.kill().await?;
+        busy.heal();
+        Ok(())
+    }
+
+    async fn a_server_may_be_read_and_written_at_the_same_time(flavor: Flavor) -> Result<()> {
+        let (household, [one, other]) = household([("one", flavor), ("other", Flavor::Jellyfin12)], titles).await?;
+        watched(&other, "Alien", "2024-02-01T20:00:00Z");
+        household.worker(&["import"]).await?.expect(0)?;
+        one.inject(Fault::new(FaultKind::Delay(600_000)).group(Group::ReadPage).times(1));
+        let mut reading = household.spawn(&["import", "--full", "--server", "one"]).await?;
+        held(&one).await;
+        let written = household.worker(&["export", "-o", "json"]).await?.expect(0)?.json()?;
+        assert_eq!(outcome(&written, "one", "export"), Some("done"));
+        assert!(has(&one, "Alien").played);
+        reading.kill().await?;
+        one.heal();
+        Ok(())
+    }
+
+    async fn two_syncs_at_once_write_everything_once(flavor: Flavor) -> Result<()> {
+        let (household, worlds) = household([("one", flavor), ("other", Flavor::Plex)], |world| fill(world, 30, 1)).await?;
+        let [one, other] = &worlds;
+        watch_first(one, 20);
+        let ledger = Ledger::open(&household).await?;
+        let runs = join_all((0..3).map(|_| household.worker(&["sync"]))).await;
+        for run in runs {
+            run?.expect(0)?;
+        }
+        // Whoever came second may have found nothing to export yet.
+        household.sync(&[]).await?;
+        assert_eq!((one.writes().len(), other.writes().len()), (0, 20));
+        assert!(other.states(ANNA).values().all(|state| state.plays <= 1));
+        assert_eq!((ledger.open_writes().await?, ledger.viewings().await?.len()), (0, 20));
+        Ok(())
+    }
+
+    async fn workers_that_drain_one_outbox_write_everything_once(flavor: Flavor) -> Result<()> {
+        let (household, [from, to]) = household([("from", Flavor::Jellyfin12), ("to", flavor)], |world| fill(world, 30, 1)).await?;
+        watch_first(&from, 40);
+        household.worker(&["import"]).await?.expect(0)?;
+        let ledger = Ledger::open(&household).await?;
+        // The first hangs in its third write; the others find the lane taken.
+        to.inject(Fault::new(FaultKind::LateAnswer(600_000)).group(Group::Write).after(2).times(1));
+        let mut first = household.spawn(&["export"]).await?;
+        held(&to).await;
+        let others: Vec<&[&str]> = vec![&["export", "-o", "json"], &["push", "-o", "json"], &["push", "--force", "-o", "json"]];
+        for ran in join_all(others.iter().map(|arguments| household.worker(arguments))).await {
+            let summary = ran?.expect(0)?.json()?;
+            let outcome = outcome(&summary, "to", "push").or(outcome(&summary, "to", "export"));
+            assert_eq!(outcome, Some("busy"), "{summary:#}");
+        }
+        first.kill().await?;
+        ledger.lanes_are_free().await?;
+        to.heal();
+        // All at once: one of them finishes it.
+        let runs = join_all(others.iter().map(|arguments| household.worker(arguments))).await;
+        for run in runs {
+            run?.expect(0)?;
+        }
+        household.sync(&[]).await?;
+        household.worker(&["push", "--force"]).await?.expect(0)?;
+        assert_eq!((to.writes().len(), from.writes().len()), (40, 0));
+        assert!(to.states(ANNA).values().all(|state| state.plays <= 1));
+        assert_eq!((ledger.open_writes().await?, ledger.viewings().await?.len()), (0, 40));
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn workers_that_start_on_an_empty_database_at_the_same_moment_make_one_schema() -> Result<()> {
+    let household = Household::new().await?;
+    let runs = join_all((0..4).map(|_| household.worker(&["runs"]))).await;
+    for ran in runs {
+        let Ran { stdout, .. } = ran?.expect(0)?;
+        assert!(stdout.contains("Nothing has run yet"), "{stdout}");
+    }
+    let ledger = Ledger::open(&household).await?;
+    assert_eq!(ledger.number("select count(*) from installation").await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_database_that_a_newer_version_has_migrated_still_works() -> Result<()> {
+    let (household, [one, other]) = household([("one", Flavor::Plex), ("other", Flavor::Emby49)], titles).await?;
+    let ledger = Ledger::open(&household).await?;
+    ledger
+        .change(
+            "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+             values (20990101000000, 'of a later version', true, '\\x00', 1)",
+        )
+        .await?;
+    ledger.change("alter table item add column later text not null default 'later'").await?;
+    watched(&one, "Heat", "2024-02-01T20:00:00Z");
+    household.sync(&[]).await?;
+    assert!(has(&other, "Heat").played);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_migration_that_was_changed_afterwards_is_refused_and_said_so() -> Result<()> {
+    let (household, _) = household([("one", Flavor::Plex)], titles).await?;
+    let ledger = Ledger::open(&household).await?;
+    ledger.change("update _sqlx_migrations set checksum = '\\x00'").await?;
+    let ran = household.worker(&["sync"]).await?;
+    assert_ne!(ran.code, 0);
+    assert!(ran.stderr.contains("schema"), "{ran:#?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_lost_database_connection_ends_the_run_and_the_next_one_finishes() -> Result<()> {
+    let (household, [one, other]) = household([("one", Flavor::Plex), ("other", Flavor::Emby49)], titles).await?;
+    watched(&one, "Heat", "2024-02-01T20:00:00Z");
+    other.inject(Fault::new(FaultKind::Delay(2_000)).group(Group::ReadPage).times(1));
+    let child = household.spawn(&["sync"]).await?;
+    held(&other).await;
+    let name = household.database.rsplit('/').next().context("a name")?.split('?').next().context("a name")?.to_owned();
+    let mut admin = PgConnection::connect(&postgres::database().await?).await?;
+    let cut = format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'");
+    admin.execute(AssertSqlSafe(cut)).await?;
+    let ran = Ran::from(child.wait_with_output().await?).expect(1)?;
+    assert!(!ran.stdout.is_empty() || !ran.stderr.is_empty(), "it says why");
+    household.sync(&[]).await?;
+    assert!(has(&other, "Heat").played);
+    assert_eq!((one.writes().len(), other.writes().len()), (0, 1));
+    Ok(())
+}
