@@ -96,9 +96,9 @@ async fn round(pair: &Pair, kind: FaultKind, group: Group, here: &str, there: &s
     forget_writes(&[sick, well]);
     sick.inject(Fault::new(kind).group(group));
     // The status says that it was done, whatever the rest looks like.
-    let done = group == Group::Write && matches!(kind, FaultKind::CutBody if counts(flavor))
-        || group == Group::Write && matches!(kind, FaultKind::WrongJson);
-    let summary = pair.run(&["sync"], if done { 0 } else { 1 }).await?;
+    let cut = matches!(kind, FaultKind::CutBody) && counts(flavor);
+    let done = group == Group::Write && (cut || matches!(kind, FaultKind::WrongJson));
+    let summary = pair.run(&["sync"], i32::from(!done)).await?;
     ensure!(outcomes(&summary, "well").iter().all(|outcome| *outcome == "done"), "the other goes on: {summary:#}");
     let told: Vec<&Value> =
         summary["servers"].as_array().into_iter().flatten().filter(|report| report["errors"].is_array()).collect();

@@ -42,9 +42,10 @@ fn run(cli: Cli, telemetry: &Telemetry, progress: Progress) -> ExitCode {
         };
         let root = tracing::info_span!("watchstate-worker");
         telemetry.adopt(&root);
-        let work = watchstate_worker::run(cli, telemetry.metrics.clone(), shutdown.soft().clone(), Clock::system(), progress);
+        let work =
+            watchstate_worker::run(cli, telemetry.metrics.clone(), shutdown.soft().clone(), Clock::system(), progress);
         let work = tracing::Instrument::instrument(work, root);
-        match shutdown.supervise(work).await {
+        match shutdown.supervise(Box::pin(work)).await {
             Ok(Ok(exit)) => exit.into(),
             Ok(Err(error)) => refuse(&error),
             Err(aborted) => aborted.into(),

@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use roaring::RoaringTreemap;
 use serde::Serialize;
 use watchstate_domain::item::{Item, ItemState};
+use watchstate_domain::matching::TitleId;
 use watchstate_domain::merge::{self, Context, Expected, Observation, Rule, three_way};
 use watchstate_domain::policy::ImportMode;
 use watchstate_domain::write::Wanted;
@@ -170,7 +171,9 @@ async fn drain(
         }
     }
     outcome.counts.add(&lane.counts);
-    outcome.failure = lane.failure.or(outcome.failure.take());
+    if lane.failure.is_some() {
+        outcome.failure = lane.failure;
+    }
     result
 }
 
@@ -229,11 +232,13 @@ impl Lane<'_> {
         let mut record = Record::default();
         let tasks = self.check(due, &mut record, connection).await?;
         let (tasks, later) = self.one_a_title(tasks, connection).await?;
-        let tasks = self.not_playing(tasks, &mut record).await?;
-        let expected: Vec<(i64, Expected)> = tasks.iter().filter_map(|task| self.expected(task)).collect();
+        let tasks = self.not_playing(tasks, &mut record, connection).await?;
+        let expected: Vec<(i64, Expected)> = tasks.iter().map(|task| self.expected(task)).collect();
         observations::expect(connection, self.account.id, &expected).await?;
         let trouble = self.write(tasks, &mut record).await;
-        self.failure = record.failure.take().or(self.failure.take());
+        if let Some(failure) = record.failure.take() {
+            self.failure = Some(failure);
+        }
         self.save(&record, connection).await?;
         trouble.map_or(Ok(later), Err)
     }
@@ -341,8 +346,13 @@ impl Lane<'_> {
         Ok((first, later.into_iter().map(|task| task.due).collect()))
     }
 
-    /// Leaves alone what the account is playing. Servers are asked only where something hints at a viewing.
-    async fn not_playing(&mut self, tasks: Vec<Task>, record: &mut Record) -> Result<Vec<Task>, Trouble> {
+    /// Leaves alone what the account is playing, and its copies: they may share their state. Servers are asked only where something hints at a viewing.
+    async fn not_playing(
+        &mut self,
+        tasks: Vec<Task>,
+        record: &mut Record,
+        connection: &mut Connection,
+    ) -> Result<Vec<Task>, Trouble> {
         let hint = |task: &Task| {
             let state = task.item.state;
             matches!(task.wanted, Wanted::Position { .. } | Wanted::NoPosition)
@@ -352,10 +362,23 @@ impl Lane<'_> {
         if !tasks.iter().any(hint) {
             return Ok(tasks);
         }
-        let playing: HashSet<String> = unless_stopped(self.app, self.view.playing()).await?.into_iter().collect();
+        let playing = self.view.playing().await?;
+        if playing.is_empty() {
+            return Ok(tasks);
+        }
+        let titles: HashSet<TitleId> =
+            items::titles_at(connection, self.server.id, &playing).await?.into_iter().collect();
+        let ids: Vec<i64> = tasks.iter().map(|task| task.candidate.item_id).collect();
+        let busy: HashSet<i64> = items::titles_of(connection, &ids)
+            .await?
+            .into_iter()
+            .filter(|(_, title)| titles.contains(title))
+            .map(|(item_id, _)| item_id)
+            .collect();
         let next_try_at = self.app.clock.now().saturating_add(PLAYING_WAIT).ok();
-        let (busy, free): (Vec<Task>, Vec<Task>) =
-            tasks.into_iter().partition(|task| playing.contains(&task.item.remote_id));
+        let (busy, free): (Vec<Task>, Vec<Task>) = tasks
+            .into_iter()
+            .partition(|task| playing.contains(&task.item.remote_id) || busy.contains(&task.candidate.item_id));
         record.waiting.extend(busy.into_iter().map(|task| Failed {
             id: task.due.id,
             next_try_at,
@@ -365,16 +388,17 @@ impl Lane<'_> {
         Ok(free)
     }
 
-    fn expected(&self, task: &Task) -> Option<(i64, Expected)> {
+    /// What will show in the next reading: the mark that the item has after the write, and the date that goes with it.
+    fn expected(&self, task: &Task) -> (i64, Expected) {
         let at = self.app.clock.now();
-        let expected = match task.wanted {
-            Wanted::Played { at: played_at } => {
-                Expected { played: true, at, stamp: played_at.map(|at| self.server.clock_offset.to_theirs(at)) }
-            }
-            Wanted::Unplayed => Expected { played: false, at, stamp: None },
-            Wanted::Position { .. } | Wanted::NoPosition => return None,
+        let theirs = |at| self.server.clock_offset.to_theirs(at);
+        let (played, stamp) = match task.wanted {
+            Wanted::Played { at: played_at } => (true, played_at.map(theirs)),
+            Wanted::Unplayed => (false, None),
+            Wanted::Position { at: stopped_at, .. } => (false, Some(theirs(stopped_at))),
+            Wanted::NoPosition => (true, None),
         };
-        Some((task.candidate.item_id, expected))
+        (task.candidate.item_id, Expected { played, at, stamp })
     }
 
     /// Sends the writes, oldest play first, as many at a time as the server may be asked. Returns what keeps the rest from being sent: they, and

@@ -1,5 +1,5 @@
 //! Runs a command beside a Postgres for tests: `with-postgres cargo test`. The Postgres is stopped when the command has ended.
-//! `with-postgres --migrations FOLDER COMMAND` also gives it, as DATABASE_URL, a database with the folder's migrations as they stand.
+//! `with-postgres --migrations FOLDER COMMAND` also gives it, as `DATABASE_URL`, a database with the folder's migrations as they stand.
 
 use std::path::Path;
 use std::process::ExitCode;

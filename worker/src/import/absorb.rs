@@ -7,7 +7,7 @@ use roaring::RoaringTreemap;
 use watchstate_domain::ids::Kind;
 use watchstate_domain::item::Item;
 use watchstate_domain::matching::TitleId;
-use watchstate_domain::merge::{self, Context, Merged, Observation, Rule, three_way};
+use watchstate_domain::merge::{self, Context, Merged, Rule, three_way};
 use watchstate_domain::watch::{Event, Viewing};
 use watchstate_store::items::{self, Known};
 use watchstate_store::locks::{self, Titles};
@@ -68,7 +68,6 @@ struct Outcome {
     item_id: i64,
     titles: Vec<TitleId>,
     merged: Merged,
-    base: Option<Observation>,
     reading: merge::Reading,
 }
 
@@ -226,7 +225,7 @@ impl<'a> Reader<'a> {
             let base = one.known.and_then(|known| known.observation).filter(|_| !moved);
             let reading = merge::Reading { state: one.item.state, added_at: one.item.added_at };
             let merged = three_way(&reading, base.as_ref(), &self.context);
-            outcomes.push(Outcome { item_id, titles, merged, base, reading });
+            outcomes.push(Outcome { item_id, titles, merged, reading });
         }
         self.merge(&outcomes, connection).await
     }
@@ -239,12 +238,9 @@ impl<'a> Reader<'a> {
         for outcome in outcomes {
             let merged = &outcome.merged;
             self.count(merged);
-            if believed
-                && merged.unplays()
-                && let Some(base) = outcome.base
-            {
+            if believed && let Some(Event::Unplayed { order }) = merged.mark {
                 if self.unplayed.insert(u64::try_from(outcome.item_id).unwrap_or_default()) {
-                    unplays.push(Unplay { item_id: outcome.item_id, true_at: base.true_at, reading: outcome.reading });
+                    unplays.push(Unplay { item_id: outcome.item_id, order, reading: outcome.reading });
                 }
                 continue;
             }

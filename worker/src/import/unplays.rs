@@ -140,7 +140,7 @@ async fn apply(
             .iter()
             .filter_map(|(item_id, title)| {
                 let unplay = batch.iter().find(|unplay| unplay.item_id == *item_id)?;
-                Some((*title, Event::Unplayed { order: unplay.true_at }, rule))
+                Some((*title, Event::Unplayed { order: unplay.order }, rule))
             })
             .collect();
         absorb::apply(account.person_id, server, &told, now, connection).await?;

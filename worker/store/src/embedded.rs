@@ -168,7 +168,9 @@ impl Server {
             .arg(self.data.join("password"))
             .args(["--username", NAME, "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"])
             .output()
-            .map_err(|error| io::Error::other(format!("initdb in {} can't be run: {error}", self.programs.display())))?;
+            .map_err(|error| {
+                io::Error::other(format!("initdb in {} can't be run: {error}", self.programs.display()))
+            })?;
         succeeded("initdb", &output)?;
         std::fs::rename(&fresh, self.cluster())
     }

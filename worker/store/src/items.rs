@@ -238,6 +238,19 @@ pub async fn titles_of(connection: &mut Connection, item_ids: &[i64]) -> Result<
     Ok(rows.into_iter().map(|row| (row.item_id, TitleId(row.title_id))).collect())
 }
 
+/// The titles of items by the server's ids of them.
+pub async fn titles_at(connection: &mut Connection, server_id: i64, remote_ids: &[String]) -> Result<Vec<TitleId>> {
+    let rows = sqlx::query_scalar!(
+        r#"select it.title_id from item i join item_title it on it.item_id = i.id
+           where i.server_id = $1 and i.remote_id = any($2)"#,
+        server_id,
+        remote_ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(TitleId).collect())
+}
+
 /// The titles of shows by the shows' own ids at the server.
 pub async fn shows(
     connection: &mut Connection,

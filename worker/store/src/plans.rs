@@ -13,8 +13,8 @@ use crate::{Connection, Result};
 pub struct Unplay {
     /// Of which item.
     pub item_id: i64,
-    /// The last moment at which it was known to be played.
-    pub true_at: Timestamp,
+    /// Where it stands among plays and un-plays.
+    pub order: Timestamp,
     /// What the server said of it.
     pub reading: Reading,
 }
@@ -90,7 +90,7 @@ pub async fn collect(connection: &mut Connection, plan_id: i64, unplays: &[Unpla
            on conflict do nothing"#,
         plan_id,
         &unplays.iter().map(|one| one.item_id).collect::<Vec<_>>(),
-        &stamps(|one| Some(one.true_at)) as _,
+        &stamps(|one| Some(one.order)) as _,
         &unplays.iter().map(|one| int(one.reading.state.plays)).collect::<Vec<_>>(),
         &stamps(|one| one.reading.state.last_played_at) as _,
         &unplays.iter().map(|one| big(one.reading.state.position_ms)).collect::<Vec<_>>(),
@@ -125,7 +125,7 @@ pub async fn unplays(connection: &mut Connection, plan_id: i64, after: i64, limi
         .into_iter()
         .map(|row| Unplay {
             item_id: row.item_id,
-            true_at: row.true_at.to_jiff(),
+            order: row.true_at.to_jiff(),
             reading: Reading {
                 state: ItemState {
                     played: false,

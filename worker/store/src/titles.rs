@@ -258,7 +258,7 @@ async fn contradict(connection: &mut Connection, one: i64, other: i64) -> Result
     let contradiction = sqlx::query_scalar!(
         r#"select exists (
                select 1 from external_id a join external_id b on b.provider = a.provider and b.value <> a.value
-               where a.title_id = $1 and b.title_id = $2) as "contradiction!""#,
+               where a.provider <> 'path' and a.title_id = $1 and b.title_id = $2) as "contradiction!""#,
         one,
         other,
     )
