@@ -227,3 +227,25 @@ async fn an_un_play_is_followed_by_a_play_and_the_other_way_round() -> Result<()
     assert!(has(&here, "Heat").played && has(&there, "Heat").played);
     stays_so(&household, &[&here, &there]).await
 }
+
+#[tokio::test]
+async fn an_un_play_after_a_re_watch_elsewhere_is_believed_if_the_server_was_read_in_full_in_between() -> Result<()> {
+    for looked in [true, false] {
+        let (household, [here, there]) =
+            household([("here", Flavor::Emby48), ("there", Flavor::Jellyfin12)], titles).await?;
+        watched(&here, "Heat", "2024-02-01T20:00:00Z");
+        watched(&there, "Heat", "2024-02-01T20:00:00Z");
+        household.sync(&[]).await?;
+        here.play_to_end(ANNA, &movie(&here, "Heat"))?;
+        household.sync(if looked { &["--full"] } else { &[] }).await?;
+        there.mark_unplayed(ANNA, &movie(&there, "Heat"))?;
+        household.sync(&[]).await?;
+        // Else nobody knows which was first, and a play is worth more.
+        assert_eq!((has(&here, "Heat").played, has(&there, "Heat").played), (!looked, !looked));
+        stays_so(&household, &[&here, &there]).await?;
+        there.mark_unplayed(ANNA, &movie(&there, "Heat"))?;
+        household.sync(&[]).await?;
+        assert!(!has(&here, "Heat").played && !has(&there, "Heat").played);
+    }
+    Ok(())
+}
