@@ -19,13 +19,15 @@ use crate::world::{TimeSource, World};
 /// A household with its servers.
 #[derive(Debug)]
 pub struct Household {
-    /// The address of its database.
+    /// The address of its database; empty: the worker is told of none.
     pub database: String,
     /// plex.tv, as its Plex servers know it.
     pub plex_tv: PlexTv,
     listening: Listening,
     servers: BTreeMap<String, Member>,
     schedule: Option<String>,
+    more: String,
+    environment: BTreeMap<String, String>,
     folder: TempDir,
 }
 
@@ -81,6 +83,8 @@ impl Household {
             listening,
             servers: BTreeMap::new(),
             schedule: None,
+            more: String::new(),
+            environment: BTreeMap::new(),
             folder: tempfile::tempdir()?,
         })
     }
@@ -89,11 +93,7 @@ impl Household {
     pub async fn add(&mut self, name: &str, world: World, users: &[(&str, &str)]) -> Result<World> {
         let flavor = world.flavor();
         let owner = world.read(|model| model.owner().cloned()).context("a server needs an owner: World::add_owner")?;
-        let token = if flavor.is_plex() {
-            owner.account_token.clone()
-        } else {
-            world.add_api_key("watchstate")
-        };
+        let token = if flavor.is_plex() { owner.account_token.clone() } else { world.add_api_key("watchstate") };
         let sim = SimServer::start(world.clone(), "127.0.0.1:0").await?;
         let url = sim.url.clone();
         if flavor.is_plex() {
@@ -119,6 +119,17 @@ impl Household {
     /// Gives the household a SyncSchedule with this spec, its lines indented by two.
     pub fn schedule(&mut self, spec: &str) {
         self.schedule = Some(spec.to_owned());
+    }
+
+    /// Adds a document: a further Secret, a server that isn't simulated.
+    pub fn document(&mut self, text: &str) {
+        self.more.push_str("---\n");
+        self.more.push_str(text);
+    }
+
+    /// Sets a variable in the worker's environment.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.insert(name.to_owned(), value.to_owned());
     }
 
     /// Takes a server down: connections are refused. [`Self::up`] brings it back at the same address.
@@ -167,6 +178,7 @@ impl Household {
                 "---\napiVersion: watchstate.dev/v1alpha1\nkind: SyncSchedule\nmetadata:\n  name: household\nspec:\n{spec}"
             );
         }
+        text.push_str(&self.more);
         text
     }
 
@@ -198,10 +210,11 @@ impl Household {
         command
             .args(arguments)
             .env_clear()
-            .env("DATABASE_URL", &self.database)
+            .envs((!self.database.is_empty()).then_some(("DATABASE_URL", &self.database)))
             .env("WATCHSTATE_DATA", self.folder.path().join("data"))
             .env("WATCHSTATE_PLEX_TV_URL", self.listening.url())
             .env("RUST_BACKTRACE", "1")
+            .envs(&self.environment)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
