@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use watchstate_runtime::Exit;
 use watchstate_runtime::clock::Clock;
 use watchstate_runtime::metrics::Metrics;
+use watchstate_store::StoreError;
 
 use crate::app::App;
 use crate::args::{Cli, Verb};
@@ -40,11 +41,18 @@ pub struct Misconfigured(pub String);
 
 /// The exit that an error asks for; None where nothing is known of it.
 pub fn exit_of(error: &anyhow::Error) -> Option<Exit> {
-    error.downcast_ref::<Misconfigured>().map(|_| Exit::Configuration)
+    let address = matches!(error.downcast_ref(), Some(StoreError::Address(_)));
+    (address || error.is::<Misconfigured>()).then_some(Exit::Configuration)
 }
 
 /// Runs a verb. `stop` is cancelled when the process shall end: what was read is stored, what was begun is finished.
-pub async fn run(cli: Cli, metrics: Arc<Metrics>, stop: CancellationToken, clock: Clock, progress: Progress) -> Result<Exit> {
+pub async fn run(
+    cli: Cli,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+    clock: Clock,
+    progress: Progress,
+) -> Result<Exit> {
     let applying = matches!(cli.verb, Verb::Apply(_));
     let app = App::open(&cli.settings, applying, metrics, stop, clock, progress).await?;
     let exit = verb(&app, cli.verb).await;

@@ -25,7 +25,7 @@ impl Dialect for Jellyfin {
     const ITEMS: &'static str = "/Items";
     const VIEWS: &'static str = "/UserViews";
     const FIELDS: &'static str = "ProviderIds,DateCreated,Path";
-    const IF_REFUSED: &'static str = "the token was refused (401), though it was sent as `Authorization: MediaBrowser`, which all versions take (12 takes nothing else): renew it in the Secret that tokenSecretRef names";
+    const IF_REFUSED: &'static str = "the token was refused (401), though it was sent in the MediaBrowser scheme, which all versions take (12 takes nothing else): renew it in the Secret that tokenSecretRef names";
 
     fn authorization(access: Option<&Access>, client_id: &str) -> Option<(HeaderName, HeaderValue)> {
         let encoded =

@@ -53,6 +53,10 @@ pub struct Store {
 impl Store {
     /// Connects, with at most `connections` at a time, and waits up to ten seconds for the first. The address's password appears in no error.
     pub async fn connect(url: &str, connections: u32) -> Result<Self> {
+        // The library would take any scheme, and then wait for a Postgres at a MySQL's port.
+        if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+            return Err(StoreError::Address(sqlx::Error::Configuration("it begins with another scheme".into())));
+        }
         let options = PgConnectOptions::from_str(url).map_err(StoreError::Address)?.log_statements(log_level());
         let pool = PgPoolOptions::new()
             .max_connections(connections)
