@@ -22,5 +22,6 @@ mod requests;
 mod rewatches;
 mod telling;
 mod together;
+mod trust;
 mod unplays;
 mod vanished_libraries;
