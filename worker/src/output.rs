@@ -94,10 +94,7 @@ impl Sheet {
 
 /// A moment for people: to the second, in UTC.
 pub fn time(at: Option<Timestamp>) -> String {
-    at.map_or_else(
-        || "-".to_owned(),
-        |at| at.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S").to_string(),
-    )
+    at.map_or_else(|| "-".to_owned(), |at| at.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S").to_string())
 }
 
 /// A position for people: `1:02:03`.

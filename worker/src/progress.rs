@@ -38,7 +38,9 @@ impl Progress {
     /// A bar for `what`, of which `total` are to be done.
     pub fn bar(&self, what: &str, total: u64) -> Bar {
         let bar = ProgressBar::new(total).with_message(what.to_owned());
-        if let Ok(style) = ProgressStyle::with_template("{msg:30!} {wide_bar} {human_pos}/{human_len} {per_sec} {eta} left") {
+        if let Ok(style) =
+            ProgressStyle::with_template("{msg:30!} {wide_bar} {human_pos}/{human_len} {per_sec} {eta} left")
+        {
             bar.set_style(style);
         }
         let bar = self.bars.add(bar);

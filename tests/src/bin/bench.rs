@@ -34,7 +34,10 @@ struct Args {
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Args::parse();
-    println!("{} films on Plex and on Jellyfin, with different histories; {} rounds, loopback", args.films, args.rounds);
+    println!(
+        "{} films on Plex and on Jellyfin, with different histories; {} rounds, loopback",
+        args.films, args.rounds
+    );
     let mut rounds = Vec::new();
     for _ in 0..args.rounds {
         rounds.push(round(args.films).await?);
@@ -45,7 +48,13 @@ async fn main() -> Result<()> {
     if args.large > 0 {
         let small = memory(args.large / 10).await?;
         let large = memory(args.large).await?;
-        println!("peak resident memory of one worker: {} MB at {} items, {} MB at {} items", small / 1024, args.large / 10, large / 1024, args.large);
+        println!(
+            "peak resident memory of one worker: {} MB at {} items, {} MB at {} items",
+            small / 1024,
+            args.large / 10,
+            large / 1024,
+            args.large
+        );
     }
     Ok(())
 }
@@ -65,7 +74,8 @@ struct Round {
 }
 
 fn print(rounds: &[Round], name: &str, pick: impl Fn(&Round) -> &Measured) {
-    let mut ratios: Vec<f64> = rounds.iter().map(|round| pick(round).took.as_secs_f64() / pick(round).floor.as_secs_f64()).collect();
+    let mut ratios: Vec<f64> =
+        rounds.iter().map(|round| pick(round).took.as_secs_f64() / pick(round).floor.as_secs_f64()).collect();
     ratios.sort_by(f64::total_cmp);
     let one = pick(&rounds[rounds.len() / 2]);
     println!(
@@ -109,7 +119,10 @@ async fn round(films: usize) -> Result<Round> {
     }
     let started = Instant::now();
     let items = futures::future::try_join_all(floors.iter().map(Floor::read)).await?;
-    futures::future::try_join_all(floors.iter().zip(&items).zip(&sent).map(|((floor, items), sent)| floor.write(items, sent))).await?;
+    futures::future::try_join_all(
+        floors.iter().zip(&items).zip(&sent).map(|((floor, items), sent)| floor.write(items, sent)),
+    )
+    .await?;
     let first_floor = started.elapsed();
     drop(items);
     let started = Instant::now();
@@ -212,11 +225,14 @@ fn write(seen: &world::Write) -> Option<Write> {
     Some(match seen {
         world::Write::Played { date } => Write::Played { at: *date },
         world::Write::Unplayed => Write::Unplayed,
-        world::Write::Position { position_ms } => Write::Position { position_ms: *position_ms, at: Timestamp::UNIX_EPOCH },
-        world::Write::Set(patch) if patch.played == Some(true) => Write::Played { at: patch.last_played_at },
-        world::Write::Set(patch) => {
-            Write::Position { position_ms: patch.position_ms?, at: patch.last_played_at.unwrap_or(Timestamp::UNIX_EPOCH) }
+        world::Write::Position { position_ms } => {
+            Write::Position { position_ms: *position_ms, at: Timestamp::UNIX_EPOCH }
         }
+        world::Write::Set(patch) if patch.played == Some(true) => Write::Played { at: patch.last_played_at },
+        world::Write::Set(patch) => Write::Position {
+            position_ms: patch.position_ms?,
+            at: patch.last_played_at.unwrap_or(Timestamp::UNIX_EPOCH),
+        },
         world::Write::Forget | world::Write::Favorite(_) => return None,
     })
 }
