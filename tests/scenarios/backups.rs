@@ -1,6 +1,6 @@
 //! A backup holds everything that is known of a person; restoring it merges, never takes away, and twice is as good as once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -29,7 +29,7 @@ async fn backup(household: &Household) -> Result<PathBuf> {
     Ok(files[0].clone())
 }
 
-async fn restore(household: &Household, file: &PathBuf, execute: bool) -> Result<Value> {
+async fn restore(household: &Household, file: &Path, execute: bool) -> Result<Value> {
     let mut arguments = vec!["restore", text(file)?, "-o", "json"];
     if execute {
         arguments.push("--execute");

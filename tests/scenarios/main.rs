@@ -1,6 +1,15 @@
 //! What households live through, played out by the real worker binary against simulated servers and a real Postgres. One file a theme.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "what builds and looks at households stands outside of test functions")]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::format_push_string,
+    clippy::needless_pass_by_value,
+    clippy::panic,
+    clippy::similar_names,
+    clippy::type_complexity,
+    clippy::unwrap_used,
+    reason = "what builds, tells and looks at households stands outside of test functions, and is written to be read"
+)]
 
 mod backups;
 mod builders;
@@ -20,6 +29,7 @@ mod positions;
 mod replaced_files;
 mod requests;
 mod rewatches;
+mod secrets;
 mod telling;
 mod together;
 mod trust;

@@ -137,8 +137,8 @@ on_every_kind! {
         let mut household = Household::new().await?;
         let here = home(flavor, "here", &["anna", "ben"]);
         let there = home(Flavor::Jellyfin1010, "there", &["anna", "ben"]);
-        here.edit_user("ben", |user| user.name = "Benjamin B.".to_owned())?;
-        there.edit_user("ben", |user| user.name = "BB".to_owned())?;
+        here.edit_user("ben", |user| "Benjamin B.".clone_into(&mut user.name))?;
+        there.edit_user("ben", |user| "BB".clone_into(&mut user.name))?;
         // By name whatever its case, and by id.
         let id = there.read(|model| model.user("BB").unwrap().id.clone());
         let here = household.add("here", here, &[("anna", "ANNA"), ("ben", "benjamin b.")]).await?;

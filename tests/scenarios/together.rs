@@ -89,7 +89,7 @@ on_every_kind! {
         let others: Vec<&[&str]> = vec![&["export", "-o", "json"], &["push", "-o", "json"], &["push", "--force", "-o", "json"]];
         for ran in join_all(others.iter().map(|arguments| household.worker(arguments))).await {
             let summary = ran?.expect(0)?.json()?;
-            let outcome = outcome(&summary, "to", "push").or(outcome(&summary, "to", "export"));
+            let outcome = outcome(&summary, "to", "push").or_else(|| outcome(&summary, "to", "export"));
             assert_eq!(outcome, Some("busy"), "{summary:#}");
         }
         first.kill().await?;
@@ -158,7 +158,8 @@ async fn a_lost_database_connection_ends_the_run_and_the_next_one_finishes() -> 
     let child = household.spawn(&["sync"]).await?;
     held(&other).await;
     let name = household.database.rsplit('/').next().context("a name")?.split('?').next().context("a name")?.to_owned();
-    let mut admin = PgConnection::connect(&postgres::database().await?).await?;
+    let elsewhere = postgres::database().await?;
+    let mut admin = PgConnection::connect(&elsewhere.url).await?;
     let cut = format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'");
     admin.execute(AssertSqlSafe(cut)).await?;
     let ran = Ran::from(child.wait_with_output().await?).expect(1)?;

@@ -9,7 +9,7 @@ use sqlx::{Connection, Executor, PgConnection};
 
 /// A database of its own, and a folder.
 struct House {
-    database: String,
+    database: watchstate_tests::postgres::Database,
     folder: tempfile::TempDir,
 }
 
@@ -25,7 +25,7 @@ impl House {
 
     async fn full() -> Self {
         let house = Self::empty().await;
-        let mut connection = PgConnection::connect(&house.database).await.expect("a connection");
+        let mut connection = PgConnection::connect(&house.database.url).await.expect("a connection");
         connection.execute(include_str!("commands/rows.sql")).await.expect("the rows");
         house
     }
@@ -34,7 +34,7 @@ impl House {
         Command::new(env!("CARGO_BIN_EXE_watchstate-worker"))
             .args(args)
             .env_clear()
-            .env("DATABASE_URL", &self.database)
+            .env("DATABASE_URL", &self.database.url)
             .env("WATCHSTATE_DATA", self.folder.path())
             .output()
             .expect("the worker runs")

@@ -65,11 +65,7 @@ fn limits(args: &PruneArgs, keep_ms: &BTreeMap<String, u64>, now: Timestamp) -> 
     Limits {
         runs: before(args.keep_runs, "runs", KEEP_RUNS),
         events: before(args.keep_events, "events", KEEP_EVENTS),
-        titles: if titles_for_ever {
-            Timestamp::UNIX_EPOCH
-        } else {
-            before(args.keep_titles, "items", KEEP_TITLES)
-        },
+        titles: if titles_for_ever { Timestamp::UNIX_EPOCH } else { before(args.keep_titles, "items", KEEP_TITLES) },
     }
 }
 
