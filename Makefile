@@ -3,6 +3,8 @@
 
 CARGO ?= cargo
 export SQLX_OFFLINE ?= true
+# Scenarios wait for processes and servers more than they compute.
+export RUST_TEST_THREADS ?= 6
 WITH_POSTGRES = $(CARGO) run --quiet --package watchstate-tests --bin with-postgres --
 
 .PHONY: help build demo test unit judge bench lint fmt crds sqlx install

@@ -67,21 +67,6 @@ on_every_kind! {
         stays_so(&household, &[&here, &there]).await
     }
 
-    async fn a_contradiction_that_is_put_right_makes_them_one(flavor: Flavor) -> Result<()> {
-        let (household, [here, there]) = household([("here", flavor), ("there", Flavor::Jellyfin12)], |_| ()).await?;
-        here.add_movie(&film("Heat", 1995).id("imdb", "tt0113277").id("tmdb", "949"));
-        there.add_movie(&film("Heat", 1986).id("imdb", "tt0113277").id("tmdb", "31662"));
-        watched(&there, "Heat", "2024-02-01T20:00:00Z");
-        household.sync(&[]).await?;
-        assert_eq!(conflicts(&household).await?.len(), 1);
-        there.rematch(&movie(&there, "Heat"), &[("imdb", "tt0113277"), ("tmdb", "949")])?;
-        household.sync(&[]).await?;
-        assert_eq!(conflicts(&household).await?, []);
-        assert_eq!(truths(&household, "Heat").await?.len(), 1);
-        assert!(has(&here, "Heat").played && has(&there, "Heat").played);
-        stays_so(&household, &[&here, &there]).await
-    }
-
     async fn an_item_that_would_bridge_two_different_films_joins_neither(flavor: Flavor) -> Result<()> {
         let (mut household, [here, there]) =
             household([("here", Flavor::Jellyfin12), ("there", Flavor::Plex)], |world| {
