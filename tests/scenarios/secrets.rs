@@ -100,9 +100,10 @@ impl Vault {
         self.run(&["apply", "--prune", "-f", file.to_str().context("a path")?]).await
     }
 
-    /// Runs the worker as loud as it can be, once in JSON and once in text; nothing of it may show a secret.
+    /// Runs the worker as loud as it can be, once in JSON and once in text; nothing of it may show a secret. What both logged is in the answer.
     async fn run(&self, arguments: &[&str]) -> Result<Ran> {
         let mut last = None;
+        let mut logged = String::new();
         // Without -v the variables hold, which ask for everything that other crates have to say as well.
         for loud in [&["-vvv", "--log-format", "json"][..], &["--log-format", "text"]] {
             let summary = self.household.folder().join("summary");
@@ -113,7 +114,8 @@ impl Vault {
             self.hides(&format!("{arguments:?} stdout"), &ran.stdout);
             self.hides(&format!("{arguments:?} stderr"), &ran.stderr);
             self.hides(&format!("{arguments:?} summary"), &text);
-            last = Some(ran);
+            logged.push_str(&ran.stderr);
+            last = Some(Ran { stderr: logged.clone(), ..ran });
         }
         last.context("it ran")
     }

@@ -184,7 +184,7 @@ impl Server {
 
     fn start(&self) -> io::Result<u16> {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-        let options = format!("-p {port} -h 127.0.0.1 -k '' -c max_connections=100 -c shared_buffers=32MB");
+        let options = format!("-p {port} -h 127.0.0.1 -k '' -c max_connections=300 -c shared_buffers=32MB");
         self.pg_ctl(&["start", "--wait", "--silent", "-o", &options])?;
         Ok(port)
     }
