@@ -26,6 +26,11 @@ impl ServerKind {
         }
     }
 
+    /// True where a left-over position can be taken away from a played item. Plex has no way to do it.
+    pub const fn clears_positions(self) -> bool {
+        !matches!(self, Self::Plex)
+    }
+
     /// True where the play count rises when a playback starts (Jellyfin, and Emby by lineage), and not when it ends (Plex).
     pub const fn counts_at_start(self) -> bool {
         !matches!(self, Self::Plex)
@@ -73,7 +78,7 @@ pub struct ShowRef {
 }
 
 /// One item of a library, as one account sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
     /// The server's id of it: Plex `ratingKey`, Jellyfin 32 hex digits, Emby a number.
     pub remote_id: String,

@@ -11,6 +11,7 @@ pub mod ids;
 pub mod item;
 pub mod matching;
 pub mod merge;
+pub mod notice;
 pub mod policy;
 pub mod reading;
 pub mod watch;
