@@ -111,6 +111,14 @@ impl App {
     }
 }
 
+/// The policy that holds for a process of this schedule; the defaults where there is none (any more).
+pub fn policy_of(schedules: Vec<(String, SchedulePolicy)>, schedule: Option<&str>) -> SchedulePolicy {
+    match schedule {
+        Some(name) => schedules.into_iter().find(|(known, _)| known == name).map(|(_, policy)| policy).unwrap_or_default(),
+        None => choose(schedules, None).map(|(_, policy)| policy).unwrap_or_default(),
+    }
+}
+
 /// The schedule that was named, else the only one, else none.
 fn choose(
     mut schedules: Vec<(String, SchedulePolicy)>,

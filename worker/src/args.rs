@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
+use watchstate_runtime::admin::AdminArgs;
 use watchstate_runtime::logs::LogArgs;
 
 /// Keeps Plex, Jellyfin and Emby in agreement about what you have watched.
@@ -77,7 +78,7 @@ pub enum Verb {
     Import(ImportArgs),
     /// Write to the servers what differs from the agreed state
     Export(ExportArgs),
-    /// Drain the outbox once: the writes that wait or failed before
+    /// Drain the outbox: the writes that wait or failed before, once or (--follow) as they come
     Push(PushArgs),
     /// Import, then export
     Sync(SyncArgs),
@@ -162,7 +163,7 @@ pub struct ExportArgs {
 }
 
 /// `push`.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct PushArgs {
     /// Which servers.
     #[command(flatten)]
@@ -173,6 +174,12 @@ pub struct PushArgs {
     /// Try writes again at once that failed or were given up
     #[arg(long)]
     pub force: bool,
+    /// Stay, and write each change as soon as it is known
+    #[arg(long, conflicts_with_all = ["dry_run", "force"])]
+    pub follow: bool,
+    /// While it stays.
+    #[command(flatten, next_help_heading = "With --follow")]
+    pub admin: AdminArgs,
 }
 
 /// `sync`.

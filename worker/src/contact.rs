@@ -1,16 +1,18 @@
 //! From the registry to servers that answered: secrets, connection, identity, accounts.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::sync::Mutex;
 use url::Url;
 use watchstate_domain::clock::ClockOffset;
 use watchstate_domain::item::ServerKind;
 use watchstate_runtime::Exit;
 use watchstate_runtime::metrics::{self, Kind, Metrics, Operation, RequestOutcome, ServerName};
 use watchstate_runtime::redact;
-use watchstate_servers::{Connection, ErrorKind, Identity, Limits, MediaServer, RequestObserver, ServerError, Tls};
+use watchstate_servers::{AccountView, Connection, ErrorKind, Identity, Limits, MediaServer, RequestObserver, ServerError, Tls};
 use watchstate_store as store;
 use watchstate_store::registry::{self, Account, Server};
 
@@ -30,6 +32,26 @@ pub struct Contact {
     pub accounts: Vec<(Account, watchstate_servers::Account)>,
     /// Accounts that were not found: one sentence each.
     pub missing: Vec<String>,
+    views: Mutex<HashMap<i64, Arc<dyn AccountView>>>,
+}
+
+impl Contact {
+    /// The server as an account sees it. Access is asked for once a contact: for Plex that may mean plex.tv.
+    pub async fn view(
+        &self,
+        app: &App,
+        account: &Account,
+        remote: &watchstate_servers::Account,
+    ) -> Result<Arc<dyn AccountView>, Trouble> {
+        let mut views = self.views.lock().await;
+        if let Some(view) = views.get(&account.id) {
+            return Ok(Arc::clone(view));
+        }
+        let view = unless_stopped(app, self.media.open(remote, &self.identity.server_id)).await?;
+        let view: Arc<dyn AccountView> = Arc::from(view);
+        views.insert(account.id, Arc::clone(&view));
+        Ok(view)
+    }
 }
 
 /// Why a server can't be worked on.
@@ -146,7 +168,7 @@ pub async fn reach(
         }
     }
     let server = Server { clock_offset: offset, remote_id: Some(identity.server_id.clone()), ..server.clone() };
-    Ok(Contact { server, media, identity, accounts: found, missing })
+    Ok(Contact { server, media, identity, accounts: found, missing, views: Mutex::default() })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a gauge in seconds")]
@@ -311,9 +333,9 @@ async fn check_one(app: &App, server: &Server, accounts: &[Account]) -> Checked 
     checked.clock_offset_ms = Some(contact.server.clock_offset.0);
     let mut problems = contact.missing.clone();
     for (account, remote) in &contact.accounts {
-        let libraries = match contact.media.open(remote, &contact.identity.server_id).await {
-            Ok(view) => view.libraries().await,
-            Err(error) => Err(error),
+        let libraries = match contact.view(app, account, remote).await {
+            Ok(view) => view.libraries().await.map_err(Trouble::from),
+            Err(trouble) => Err(trouble),
         };
         match libraries {
             Ok(libraries) => {
@@ -321,8 +343,7 @@ async fn check_one(app: &App, server: &Server, accounts: &[Account]) -> Checked 
                 let supported = libraries.iter().filter(|library| library.content.supported()).count();
                 checked.libraries = checked.libraries.max(u32::try_from(supported).unwrap_or(u32::MAX));
             }
-            Err(error) => {
-                let trouble = Trouble::from(error);
+            Err(trouble) => {
                 checked.exit = checked.exit.combine(trouble.exit);
                 problems.push(format!("{}: {}", account.person, trouble.message));
             }

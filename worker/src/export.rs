@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
-use watchstate_domain::write::{Wanted, difference};
-use watchstate_servers::Write;
+use watchstate_domain::write::Wanted;
+use watchstate_merge::queue::wanted;
 use watchstate_store::outbox::{self, Candidate, Entry};
 use watchstate_store::registry::{Account, Server};
 use watchstate_store::{Connection, items};
@@ -47,8 +47,14 @@ pub async fn queue(
         let entries: Vec<Entry> = candidates
             .iter()
             .filter_map(|candidate| {
-                let wanted = wanted(app, server, candidate)?;
-                Some(Entry { item_id: candidate.item_id, wanted, version: candidate.version })
+                let wanted = wanted(server, app.policy.progress, candidate)?;
+                Some(Entry {
+                    item_id: candidate.item_id,
+                    wanted,
+                    version: candidate.version,
+                    due_at: None,
+                    told_at: None,
+                })
             })
             .collect();
         queued += entries.len() as u64;
@@ -87,22 +93,9 @@ pub async fn preview(
                 server: server.name.clone(),
                 person: account.person.clone(),
                 title: names.get(item_id).cloned().unwrap_or_default(),
-                wanted: wanted(app, server, &candidates.remove(item_id)?)?,
+                wanted: wanted(server, app.policy.progress, &candidates.remove(item_id)?)?,
             })
         }));
     }
     Ok(planned)
-}
-
-/// What the server must be told of an item; None when it agrees, or can't be told.
-pub fn wanted(app: &App, server: &Server, candidate: &Candidate) -> Option<Wanted> {
-    difference(
-        &candidate.observation,
-        &candidate.agreed,
-        candidate.runtime_ms,
-        server.clock_offset,
-        app.policy.progress,
-    )
-    // Plex has no way to take a left-over position away from a played item.
-    .filter(|wanted| *wanted != Wanted::NoPosition || Write::ClearPosition.is_possible_at(server.kind))
 }

@@ -1,17 +1,15 @@
 //! Reading one server: accounts, libraries, pages; each page is merged and stored before the next is taken.
 //!
-//! [`place`] finds the titles of items, [`absorb`] merges a page, [`unplays`] holds back what would take marks away, [`library`] decides how much
+//! [`absorb`] merges a page (titles are found by [`watchstate_merge::place`]), [`unplays`] holds back what would take marks away, [`library`] decides how much
 //! is read. Everything of one server goes through one connection, which also holds the server's lock.
 
 pub mod absorb;
 pub mod library;
-mod place;
 pub mod unplays;
 
 use serde::Serialize;
-use watchstate_domain::policy::ImportMode;
 use watchstate_runtime::Exit;
-use watchstate_servers::AccountView;
+use watchstate_servers::{AccountView, Library};
 use watchstate_store::registry::{self, Account, Server};
 use watchstate_store::{Connection, observations, plans};
 
@@ -106,7 +104,7 @@ pub async fn server(
             outcome.interrupted = true;
             break;
         }
-        let view = match unless_stopped(app, contact.media.open(remote, &contact.identity.server_id)).await {
+        let view = match contact.view(app, account, remote).await {
             Ok(view) => view,
             Err(trouble) => {
                 outcome.troubles.push(trouble);
@@ -137,22 +135,9 @@ impl Reading<'_> {
         let played_total = observations::played_total(connection, self.account.id).await?;
         let now = self.app.clock.now();
         let plan_id = plans::open(connection, self.run_id, self.account.id, played_total, now).await?;
-        let mut reader = Reader::new(self.app, self.server, self.account, plan_id, self.states());
+        let mut reader = Reader::new(self.app, self.server, self.account, plan_id, self.states(), now);
         let mut whole = true;
-        for library in &libraries {
-            let selected = selected(self.server, library);
-            let row = registry::Library {
-                id: 0,
-                remote_id: library.id.clone(),
-                name: library.title.clone(),
-                content: library::word(&library.content).to_owned(),
-                supported: library.content.supported(),
-                selected,
-            };
-            let library_id = registry::put_library(connection, self.server.id, &row).await?;
-            if !selected || !library.content.supported() {
-                continue;
-            }
+        for (library, library_id) in note_libraries(self.server, &libraries, connection).await? {
             if self.app.stop.is_cancelled() {
                 outcome.interrupted = true;
                 whole = false;
@@ -183,18 +168,36 @@ impl Reading<'_> {
     }
 
     fn states(&self) -> absorb::States {
-        if self.options.metadata_only {
-            absorb::States::Leave
-        } else if !self.server.policy.import || self.server.policy.import_mode == ImportMode::MetadataOnly {
-            absorb::States::Note
-        } else {
-            absorb::States::Merge
-        }
+        if self.options.metadata_only { absorb::States::Leave } else { absorb::States::of(self.server) }
     }
 }
 
+/// Notes the libraries of a server. Returns those that take part, with their keys.
+pub async fn note_libraries<'a>(
+    server: &Server,
+    libraries: &'a [Library],
+    connection: &mut Connection,
+) -> Result<Vec<(&'a Library, i64)>, Trouble> {
+    let mut part = Vec::with_capacity(libraries.len());
+    for library in libraries {
+        let row = registry::Library {
+            id: 0,
+            remote_id: library.id.clone(),
+            name: library.title.clone(),
+            content: library::word(&library.content).to_owned(),
+            supported: library.content.supported(),
+            selected: selected(server, library),
+        };
+        let library_id = registry::put_library(connection, server.id, &row).await?;
+        if row.selected && row.supported {
+            part.push((library, library_id));
+        }
+    }
+    Ok(part)
+}
+
 /// True when the household wants the library: by title or id, excludes before includes.
-fn selected(server: &Server, library: &watchstate_servers::Library) -> bool {
+fn selected(server: &Server, library: &Library) -> bool {
     let names = |list: &[String]| {
         list.iter().any(|name| *name == library.id || name.to_lowercase() == library.title.to_lowercase())
     };

@@ -9,11 +9,12 @@ use watchstate_runtime::metrics::{self, Event, OutboxState, RunOutcome, ServerNa
 use watchstate_store::locks::{Held, Lane};
 use watchstate_store::registry::{Account, Server};
 use watchstate_store::runs::{self, Started};
-use watchstate_store::{Connection, outbox};
+use watchstate_store::{Connection, inbox, outbox};
 
 use crate::app::App;
 use crate::args::{ExportArgs, ImportArgs, PushArgs};
 use crate::contact::{self, Contact, Trouble};
+use crate::events;
 use crate::export::{self, Planned};
 use crate::import::{self, Options};
 use crate::output::{self, Sheet};
@@ -123,6 +124,7 @@ pub async fn export(app: &App, args: &ExportArgs) -> Result<Exit> {
     let reports = if job.dry_run {
         job.dry(&servers, None, Some((Verb::Export, args.force))).await?
     } else {
+        job.merge_events().await;
         join_all(servers.iter().map(|(server, accounts)| job.write(Verb::Export, server, accounts, None, args.force)))
             .await
     };
@@ -136,6 +138,7 @@ pub async fn push(app: &App, args: &PushArgs) -> Result<Exit> {
     let reports = if job.dry_run {
         job.dry(&servers, None, Some((Verb::Push, args.force))).await?
     } else {
+        job.merge_events().await;
         join_all(servers.iter().map(|(server, accounts)| job.write(Verb::Push, server, accounts, None, args.force)))
             .await
     };
@@ -150,6 +153,7 @@ pub async fn sync(app: &App, args: &ImportArgs) -> Result<Exit> {
         let reports = job.dry(&servers, Some(args.into()), Some((Verb::Export, args.force))).await?;
         return job.finish(reports);
     }
+    job.merge_events().await;
     let read = join_all(servers.iter().map(|(server, accounts)| job.import(server, accounts, args.into()))).await;
     let written = join_all(servers.iter().zip(&read).map(|((server, accounts), (report, contact))| async {
         // A server that just refused us would refuse again; what it should be told waits for the next time.
@@ -277,6 +281,13 @@ impl<'a> Job<'a> {
         }
     }
 
+    /// Merges events that a receiver left: what they tell is to be written as well.
+    async fn merge_events(&self) {
+        if let Err(trouble) = events::merge(self.app).await {
+            tracing::error!("events couldn't be merged, the next run tries again: {}", trouble.message);
+        }
+    }
+
     /// Queues what differs (`export` only) and drains the outbox. The server is asked only when there is something to write.
     #[tracing::instrument(name = "write", skip_all, fields(server = server.name, verb = verb.as_str()))]
     async fn write(
@@ -331,7 +342,8 @@ impl<'a> Job<'a> {
             }
         }
         let (pending, dead) = depth(accounts, connection).await?;
-        if pending + if force { dead } else { 0 } > 0 {
+        let lookup = inbox::next_lookup(connection, server.id).await?.is_some_and(|due| due <= self.app.clock.now());
+        if lookup || pending + if force { dead } else { 0 } > 0 {
             let own;
             let contact = if let Some(contact) = contact {
                 contact
@@ -339,8 +351,12 @@ impl<'a> Job<'a> {
                 own = contact::reach(self.app, server, accounts, connection).await?;
                 &own
             };
+            if let Err(trouble) = events::look_up(self.app, contact, connection).await {
+                report.errors.push(trouble.message);
+                report.exit = trouble.exit;
+            }
             let outcome = push::server(self.app, contact, run_id, force, connection).await;
-            report.exit = outcome.exit();
+            report.exit = report.exit.combine(outcome.exit());
             report.errors.extend(outcome.errors());
             counts.add(&outcome.counts);
         }

@@ -1,7 +1,7 @@
 //! The worker: what every CronJob runs, and what a person runs by hand.
 //!
 //! The way of the data: [`apply`] (documents → registry) · [`contact`] (registry → servers that answered) · [`import`] (pages → merged
-//! states) · [`export`] (differences → outbox) · [`push`] (outbox → servers) · [`command`] (what people ask). [`job`] runs the verbs over several
+//! states) · [`export`] (differences → outbox) · [`push`] (outbox → servers) · [`events`] (webhooks' events, looked up) · [`follow`] (push, as a process that stays) · [`command`] (what people ask). [`job`] runs the verbs over several
 //! servers and sums up.
 
 pub mod app;
@@ -9,7 +9,9 @@ pub mod apply;
 pub mod args;
 pub mod command;
 pub mod contact;
+pub mod events;
 pub mod export;
+pub mod follow;
 pub mod import;
 pub mod job;
 pub mod output;
@@ -54,8 +56,11 @@ pub async fn run(
     progress: Progress,
 ) -> Result<Exit> {
     let applying = matches!(cli.verb, Verb::Apply(_));
-    let app = App::open(&cli.settings, applying, metrics, stop, clock, progress).await?;
-    let exit = verb(&app, cli.verb).await;
+    let mut app = App::open(&cli.settings, applying, metrics, stop, clock, progress).await?;
+    let exit = match cli.verb {
+        Verb::Push(args) if args.follow => follow::run(&mut app, &args).await,
+        verb => self::verb(&app, verb).await,
+    };
     app.close().await?;
     exit
 }

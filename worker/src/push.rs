@@ -14,10 +14,10 @@ use serde::Serialize;
 use watchstate_domain::item::{Item, ItemState};
 use watchstate_domain::matching::TitleId;
 use watchstate_domain::merge::{self, Context, Expected, Observation, Rule, three_way};
-use watchstate_domain::policy::ImportMode;
 use watchstate_domain::write::Wanted;
+use watchstate_merge::queue;
 use watchstate_runtime::Exit;
-use watchstate_runtime::metrics::{ServerName, WriteOutcome, Written};
+use watchstate_runtime::metrics::{self, ServerName, WriteOutcome, Written};
 use watchstate_servers::{AccountView, ErrorKind, ServerError, Write};
 use watchstate_store::observations::{self, Observed};
 use watchstate_store::outbox::{self, Candidate, Due, End, Failed};
@@ -26,7 +26,6 @@ use watchstate_store::{Connection, items, transaction};
 
 use crate::app::App;
 use crate::contact::{Contact, Trouble, unless_stopped};
-use crate::export;
 use crate::import::absorb::{Reader, States};
 
 /// Items that are checked with one request.
@@ -143,7 +142,7 @@ async fn drain(
     if pending == 0 {
         return Ok(());
     }
-    let view = unless_stopped(app, contact.media.open(remote, &contact.identity.server_id)).await?;
+    let view = contact.view(app, account, remote).await?;
     let bar = app.progress.bar(&format!("{} writes", contact.server.name), pending);
     let mut lane = Lane {
         app,
@@ -255,12 +254,12 @@ impl Lane<'_> {
             return Ok(Vec::new());
         }
         let ids: Vec<String> = wanted.iter().map(|(_, candidate, _)| candidate.remote_id.clone()).collect();
+        let context = self.context();
         let mut there: HashMap<String, Item> = unless_stopped(self.app, self.view.items_by_id(&ids))
             .await?
             .into_iter()
             .map(|item| (item.remote_id.clone(), item))
             .collect();
-        let context = self.context();
         let mut changed = Vec::new();
         wanted.retain(|(due, candidate, _)| {
             let Some(item) = there.get(&candidate.remote_id) else {
@@ -285,7 +284,7 @@ impl Lane<'_> {
             true
         });
         if !changed.is_empty() {
-            let mut reader = Reader::new(self.app, self.server, self.account, 0, self.states());
+            let mut reader = Reader::new(self.app, self.server, self.account, 0, self.states(), context.now);
             reader.page(None, &changed, &mut RoaringTreemap::new(), connection).await?;
             let due = wanted.into_iter().map(|(due, _, _)| due).collect();
             wanted = self.wanted(due, record, connection).await?;
@@ -318,7 +317,7 @@ impl Lane<'_> {
                 record.ended.push((due.id, End::Dropped, Some("nothing is known of it any more".to_owned())));
                 continue;
             };
-            match export::wanted(self.app, self.server, &candidate) {
+            match queue::wanted(self.server, self.app.policy.progress, &candidate) {
                 Some(want) => wanted.push((due, candidate, want)),
                 None => record.ended.push((due.id, End::AlreadyRight, None)),
             }
@@ -438,10 +437,12 @@ impl Lane<'_> {
                 Sent::InDoubt => {}
                 Sent::Answered(Ok(state)) => {
                     in_a_row = 0;
+                    self.measure(&task.due);
                     record.observed.push(Observed {
                         item_id: task.candidate.item_id,
                         observation: self.after(&task, state),
                         rule: Rule::Echo,
+                        told_at: None,
                     });
                     record.ended.push((task.due.id, End::Written, None));
                 }
@@ -459,6 +460,15 @@ impl Lane<'_> {
             }
         }
         trouble
+    }
+
+    /// From the moment when a change was received to its write.
+    fn measure(&self, due: &Due) {
+        let took = due.told_at.and_then(|told_at| self.app.clock.now().duration_since(told_at).try_into().ok());
+        if let Some(took) = took {
+            let server = metrics::Server { server: ServerName::configured(&self.server.name) };
+            self.app.metrics.delivery_duration_seconds.observe(&server, took);
+        }
     }
 
     /// What is known to be true at the server after a write.
@@ -535,8 +545,7 @@ impl Lane<'_> {
     }
 
     fn states(&self) -> States {
-        let policy = &self.server.policy;
-        if policy.import && policy.import_mode == ImportMode::Full { States::Merge } else { States::Note }
+        States::of(self.server)
     }
 
     fn context(&self) -> Context {

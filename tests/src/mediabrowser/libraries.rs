@@ -36,6 +36,23 @@ pub(super) fn virtual_folders_query(context: &Context<'_>) -> Handled {
     }))
 }
 
+/// What an item lies in, from the inside out: season, show, library.
+pub(super) fn ancestors(context: &Context<'_>) -> Handled {
+    let user = context.query_user()?;
+    let id = context.item(user.as_deref(), &context.param(0)?)?;
+    Ok(context.world.read(|model| {
+        let media = model.media.get(&id);
+        let above = media.into_iter().flat_map(|media| [media.season_id.as_ref(), media.show.as_ref()]).flatten();
+        let mut chain: Vec<Value> = above
+            .filter_map(|id| model.media.get(id))
+            .map(|media| json!({ "Id": media.id, "Name": media.title, "Type": describe::kind_name(media.kind) }))
+            .collect();
+        let library = media.and_then(|media| model.library(&media.library));
+        chain.extend(library.map(|library| describe::library(model, library)));
+        Answer::json(&Value::Array(chain))
+    }))
+}
+
 /// The libraries that a user sees, in their order; all of them for no user.
 pub(super) fn seen<'a>(model: &'a Model, user: Option<&'a str>) -> impl Iterator<Item = &'a Library> {
     model.libraries.iter().filter(move |library| user.is_none_or(|user| model.may_see(user, &library.id)))

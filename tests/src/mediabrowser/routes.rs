@@ -82,6 +82,7 @@ static ROUTES: &[Route] = {
         route("GET /Users/{user}/Items/Latest", Both, Known, Other, items::latest_of_user),
         route("GET /Items/Counts", Both, Known, Count, items::counts),
         route("GET /Items/{id}", Jellyfin, Known, ById, items::one),
+        route("GET /Items/{id}/Ancestors", Both, Known, ById, libraries::ancestors),
         route("GET /Users/{user}/Items/{id}", Both, Known, ById, items::one_of_user),
         route("GET /Shows/{id}/Episodes", Both, Known, ReadPage, items::episodes),
         route("GET /Shows/{id}/Seasons", Both, Known, ReadPage, items::seasons),

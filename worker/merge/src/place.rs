@@ -1,4 +1,4 @@
-//! Finding the titles of the items of a page: shows first, then the items themselves, each batch with one look into the store.
+//! Finding the titles of items: shows first, then the items themselves, each batch with one look into the store.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -44,6 +44,9 @@ pub fn server_policy(spec: &MediaServerSpec) -> ServerPolicy {
         timeout_ms: milliseconds(&spec.limits.timeout),
         page_size: positive(spec.limits.page_size),
         insecure_skip_verify: spec.tls.as_ref().is_some_and(|tls| tls.insecure_skip_verify),
+        webhook: spec.webhook.enabled,
+        match_user: spec.webhook.match_user,
+        match_server: spec.webhook.match_server,
         suspend: spec.suspend,
     }
 }
@@ -161,7 +164,8 @@ mod tests {
         let spec = server(
             ", import: {enabled: false, mode: MetadataOnly}, export: {enabled: false}, unplayed: Ignore, suspend: true, \
              libraries: {include: [Films], exclude: [Home]}, tls: {insecureSkipVerify: true}, pathRules: [{from: /a, to: /b}], \
-             limits: {concurrency: 2, requestsPerSecond: 10, pageSize: 200, timeout: 2m}",
+             limits: {concurrency: 2, requestsPerSecond: 10, pageSize: 200, timeout: 2m}, \
+             webhook: {enabled: false, matchUser: false, matchServer: false}",
         );
         let expected = ServerPolicy {
             import: false,
@@ -176,6 +180,9 @@ mod tests {
             timeout_ms: 120_000,
             page_size: 200,
             insecure_skip_verify: true,
+            webhook: false,
+            match_user: false,
+            match_server: false,
             suspend: true,
         };
         assert_eq!(server_policy(&spec), expected);

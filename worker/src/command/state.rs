@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use anyhow::Result;
 use serde::Serialize;
 use watchstate_domain::ids::Provider;
+use watchstate_merge::queue::wanted;
 use watchstate_runtime::Exit;
 use watchstate_store::registry::{self, Server};
 use watchstate_store::report::copies;
@@ -16,7 +17,7 @@ use crate::app::App;
 use crate::args::StateArgs;
 use crate::command::servers;
 use crate::output::{self, Sheet};
-use crate::{Misconfigured, export};
+use crate::Misconfigured;
 
 /// Titles that are looked up at a time.
 const BATCH: usize = 1_000;
@@ -136,7 +137,7 @@ async fn held(
     for (account_id, (server_id, items)) in items {
         let Some(server) = servers.get(&server_id) else { continue };
         let candidates = outbox::load(connection, account_id, &items.into_iter().collect::<Vec<_>>()).await?;
-        for candidate in candidates.iter().filter(|candidate| export::wanted(app, server, candidate).is_some()) {
+        for candidate in candidates.iter().filter(|candidate| wanted(server, app.policy.progress, candidate).is_some()) {
             for key in places.get(&(account_id, candidate.item_id)).into_iter().flatten() {
                 held.entry(*key).or_default().1.insert(server.name.clone());
             }

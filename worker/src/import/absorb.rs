@@ -8,19 +8,19 @@ use watchstate_domain::ids::Kind;
 use watchstate_domain::item::Item;
 use watchstate_domain::matching::TitleId;
 use watchstate_domain::merge::{self, Context, Merged, Rule, three_way};
-use watchstate_domain::watch::{Event, Viewing};
+use watchstate_domain::policy::ImportMode;
+use watchstate_domain::watch::Event;
+use watchstate_merge::{place, truth};
 use watchstate_store::items::{self, Known};
 use watchstate_store::locks::{self, Titles};
 use watchstate_store::observations::{self, Observed};
 use watchstate_store::plans::{self, Unplay};
 use watchstate_store::registry::{Account, Server};
-use watchstate_store::watches::{self, Changed};
 use watchstate_store::{Connection, transaction};
 
 use crate::app::App;
 use crate::contact::Trouble;
 use crate::import::Counts;
-use crate::import::place;
 
 /// What becomes of the states that a server tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,14 @@ pub enum States {
     Note,
     /// They are left for the next import.
     Leave,
+}
+
+impl States {
+    /// What a household wants of a server's states.
+    pub fn of(server: &Server) -> Self {
+        let policy = &server.policy;
+        if policy.import && policy.import_mode == ImportMode::Full { Self::Merge } else { Self::Note }
+    }
 }
 
 /// Merges the pages of one account.
@@ -51,6 +59,7 @@ pub struct Reader<'a> {
     pub waiting: u64,
     /// The items that were found un-played: a library that is read in full after a look at what is new tells them twice.
     unplayed: RoaringTreemap,
+    leaves_unplays: bool,
     states: States,
     context: Context,
 }
@@ -72,10 +81,17 @@ struct Outcome {
 }
 
 impl<'a> Reader<'a> {
-    /// A reader for one account. The clock is read once: one moment for all that it merges.
-    pub fn new(app: &'a App, server: &'a Server, account: &'a Account, plan_id: i64, states: States) -> Self {
+    /// A reader for one account. `asked_at`: before the first page was asked for; one moment for all that it merges.
+    pub fn new(
+        app: &'a App,
+        server: &'a Server,
+        account: &'a Account,
+        plan_id: i64,
+        states: States,
+        asked_at: Timestamp,
+    ) -> Self {
         let context = Context {
-            now: app.clock.now(),
+            now: asked_at,
             offset: server.clock_offset,
             kind: server.kind,
             unplayed: server.policy.unplayed,
@@ -90,9 +106,17 @@ impl<'a> Reader<'a> {
             unplays: 0,
             waiting: 0,
             unplayed: RoaringTreemap::new(),
+            leaves_unplays: false,
             states,
             context,
         }
+    }
+
+    /// Leaves un-plays to the next import, which sees how many there are.
+    #[must_use]
+    pub fn without_unplays(mut self) -> Self {
+        self.leaves_unplays = true;
+        self
     }
 
     /// Now, on our clock.
@@ -144,7 +168,7 @@ impl<'a> Reader<'a> {
             .then_some(print);
             let state = item.kind != Kind::Show
                 && self.states != States::Leave
-                && known.is_none_or(|known| differs(item, known));
+                && known.is_none_or(|known| differs(item, known, self.context.now));
             if place.is_some() || state {
                 work.push(Work { item, known, place });
             }
@@ -239,12 +263,20 @@ impl<'a> Reader<'a> {
             let merged = &outcome.merged;
             self.count(merged);
             if believed && let Some(Event::Unplayed { order }) = merged.mark {
+                if self.leaves_unplays {
+                    continue;
+                }
                 if self.unplayed.insert(u64::try_from(outcome.item_id).unwrap_or_default()) {
                     unplays.push(Unplay { item_id: outcome.item_id, order, reading: outcome.reading });
                 }
                 continue;
             }
-            observed.push(Observed { item_id: outcome.item_id, observation: merged.observation, rule: merged.rule });
+            observed.push(Observed {
+                item_id: outcome.item_id,
+                observation: merged.observation,
+                rule: merged.rule,
+                told_at: None,
+            });
             if !believed {
                 continue;
             }
@@ -256,7 +288,7 @@ impl<'a> Reader<'a> {
                 );
             }
         }
-        apply(self.account.person_id, &self.server.name, &told, self.context.now, connection).await?;
+        truth::apply(self.account.person_id, &self.server.name, &told, self.context.now, connection).await?;
         observations::save(connection, self.account.id, &observed, self.context.now).await?;
         if !unplays.is_empty() {
             let waiting = plans::collect(connection, self.plan_id, &unplays).await?;
@@ -281,57 +313,10 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// True when the account's state isn't what was last seen, or was never seen.
-fn differs(item: &Item, known: &Known) -> bool {
-    known.observation.is_none_or(|base| base.state != item.state || base.added_at != item.added_at)
-}
-
-/// Applies events to the agreed truth of a person, and plays to the history.
-pub async fn apply(
-    person_id: i64,
-    via: &str,
-    told: &[(TitleId, Event, Rule)],
-    now: Timestamp,
-    connection: &mut Connection,
-) -> Result<(), Trouble> {
-    if told.is_empty() {
-        return Ok(());
-    }
-    let titles: Vec<TitleId> = told.iter().map(|(title, _, _)| *title).collect();
-    let mut agreed = watches::lock(connection, person_id, &titles, now).await?;
-    let played: BTreeSet<TitleId> =
-        told.iter().filter(|(_, event, _)| matches!(event, Event::Played { .. })).map(|(title, _, _)| *title).collect();
-    let played: Vec<TitleId> = played.into_iter().collect();
-    let mut histories = watches::histories(connection, person_id, &played).await?;
-    let before = histories.clone();
-    let mut rules: HashMap<TitleId, Rule> = HashMap::new();
-    for (title, event, rule) in told {
-        if let Some(agreed) = agreed.get_mut(title)
-            && agreed.watch.apply(event)
-        {
-            rules.insert(*title, *rule);
-        }
-        if let Event::Played { stamp: Some(stamp), source, .. } = event
-            && let Some((history, runtime_ms)) = histories.get_mut(title)
-        {
-            history.tell(Viewing::told(*stamp, *source, via), *runtime_ms);
-        }
-    }
-    let mut changed = Vec::new();
-    for (title, agreed) in &agreed {
-        let last = histories.get(title).map_or(agreed.played_at, |(history, _)| history.last_played_at());
-        let rule = rules.get(title).copied();
-        if rule.is_some() || last != agreed.played_at {
-            let rule = rule.unwrap_or(Rule::PlayedAgain).as_str().to_owned();
-            changed.push(Changed { title_id: *title, watch: agreed.watch, played_at: last, via: via.to_owned(), rule });
-        }
-    }
-    watches::save(connection, person_id, &changed, now).await?;
-    let told: Vec<_> = histories
-        .iter()
-        .filter(|(title, now)| before.get(title) != Some(now))
-        .map(|(title, (history, _))| (*title, history))
-        .collect();
-    watches::save_histories(connection, person_id, &told).await?;
-    Ok(())
+/// True when the account's state isn't what was last seen, or was never seen. What was learned after the page was asked for, by an event or by a write
+/// of ours, is newer than the page: compared with that, a play would look as if it had been taken back.
+fn differs(item: &Item, known: &Known, asked_at: Timestamp) -> bool {
+    known.observation.is_none_or(|base| {
+        base.true_at <= asked_at && (base.state != item.state || base.added_at != item.added_at)
+    })
 }

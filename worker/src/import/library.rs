@@ -147,45 +147,47 @@ impl Read<'_, '_> {
                 },
             };
             bar.set_total(page.total);
-            let (shows, others): (Vec<Item>, Vec<Item>) =
-                page.items.into_iter().partition(|item| item.kind == Kind::Show);
-            if !matches!(selection, Selection::All) {
-                self.shows(shows, &others, connection).await?;
+            if matches!(selection, Selection::All) {
+                // The shows were read before.
+                let episodes: Vec<Item> = page.items.into_iter().filter(|item| item.kind != Kind::Show).collect();
+                self.reader.page(Some(self.library_id), &episodes, seen, connection).await?;
+            } else {
+                take_in(self.reader, self.view, self.library_id, page.items, seen, connection).await?;
             }
-            self.reader.page(Some(self.library_id), &others, seen, connection).await?;
             bar.add(page.received);
         }
     }
 }
 
-impl Read<'_, '_> {
-    /// Takes the shows of a page in before its episodes, which are matched through them; asks for those that nobody has told of yet.
-    async fn shows(
-        &mut self,
-        mut shows: Vec<Item>,
-        episodes: &[Item],
-        connection: &mut Connection,
-    ) -> Result<(), Trouble> {
-        let told: BTreeSet<&str> = shows.iter().map(|show| show.remote_id.as_str()).collect();
-        let mut wanted: Vec<String> = episodes
-            .iter()
-            .filter_map(|episode| episode.show.as_ref()?.remote_id.clone())
-            .filter(|show| !told.contains(show.as_str()))
-            .collect();
-        wanted.sort_unstable();
-        wanted.dedup();
-        let known: BTreeSet<String> =
-            items::shows(connection, self.reader.server.id, &wanted).await?.into_iter().map(|(id, _)| id).collect();
-        wanted.retain(|show| !known.contains(show));
-        for ids in wanted.chunks(BY_ID) {
-            let told = unless_stopped(self.reader.app, self.view.items_by_id(ids)).await?;
-            shows.extend(told.into_iter().filter(|item| item.kind == Kind::Show));
-        }
-        if !shows.is_empty() {
-            self.reader.page(Some(self.library_id), &shows, &mut RoaringTreemap::new(), connection).await?;
-        }
-        Ok(())
+/// Takes items of a library in: shows before their episodes, which are matched through them. Shows that nobody has told of yet are asked for.
+pub async fn take_in(
+    reader: &mut Reader<'_>,
+    view: &dyn AccountView,
+    library_id: i64,
+    items: Vec<Item>,
+    seen: &mut RoaringTreemap,
+    connection: &mut Connection,
+) -> Result<(), Trouble> {
+    let (mut shows, others): (Vec<Item>, Vec<Item>) = items.into_iter().partition(|item| item.kind == Kind::Show);
+    let told: BTreeSet<&str> = shows.iter().map(|show| show.remote_id.as_str()).collect();
+    let mut wanted: Vec<String> = others
+        .iter()
+        .filter_map(|episode| episode.show.as_ref()?.remote_id.clone())
+        .filter(|show| !told.contains(show.as_str()))
+        .collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    let known: BTreeSet<String> =
+        items::shows(connection, reader.server.id, &wanted).await?.into_iter().map(|(id, _)| id).collect();
+    wanted.retain(|show| !known.contains(show));
+    for ids in wanted.chunks(BY_ID) {
+        let told = unless_stopped(reader.app, view.items_by_id(ids)).await?;
+        shows.extend(told.into_iter().filter(|item| item.kind == Kind::Show));
     }
+    if !shows.is_empty() {
+        reader.page(Some(library_id), &shows, &mut RoaringTreemap::new(), connection).await?;
+    }
+    reader.page(Some(library_id), &others, seen, connection).await
 }
 
 /// Items that are asked for by id with one request.

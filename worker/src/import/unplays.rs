@@ -5,6 +5,7 @@ use watchstate_domain::brake;
 use watchstate_domain::matching::TitleId;
 use watchstate_domain::merge::{Observation, Rule};
 use watchstate_domain::watch::Event;
+use watchstate_merge::truth;
 use watchstate_store::items;
 use watchstate_store::locks::{self, Titles};
 use watchstate_store::observations::{self, Observed};
@@ -15,7 +16,7 @@ use watchstate_store::{Connection, transaction};
 use crate::Misconfigured;
 use crate::app::App;
 use crate::contact::Trouble;
-use crate::import::absorb::{self, Reader};
+use crate::import::absorb::Reader;
 
 /// Un-plays that are applied at a time.
 const BATCH: i64 = 1_000;
@@ -128,6 +129,7 @@ async fn apply(
                     expected: None,
                 },
                 rule,
+                told_at: None,
             })
             .collect();
         observations::save(connection, account.id, &observed, now).await?;
@@ -143,6 +145,6 @@ async fn apply(
                 Some((*title, Event::Unplayed { order: unplay.order }, rule))
             })
             .collect();
-        absorb::apply(account.person_id, server, &told, now, connection).await?;
+        truth::apply(account.person_id, server, &told, now, connection).await?;
     }
 }

@@ -7,7 +7,7 @@ use watchstate_domain::merge::Observation;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::observations::Row;
-use crate::stamp::{big, bind, int};
+use crate::stamp::{big, bind, int, unsigned};
 use crate::{Connection, Result, StoreError};
 
 /// An item as the store knows it, for one account.
@@ -21,6 +21,10 @@ pub struct Known {
     pub hash: i64,
     /// The library that it is in.
     pub library_id: Option<i64>,
+    /// Its running time.
+    pub runtime_ms: Option<u64>,
+    /// The server's stamp of the last event that was merged into the observation.
+    pub told_at: Option<Timestamp>,
     /// What the account was last seen to have of it; None at first sight.
     pub observation: Option<Observation>,
 }
@@ -33,7 +37,7 @@ pub async fn known(
     remote_ids: &[String],
 ) -> Result<Vec<Known>> {
     let rows = sqlx::query!(
-        r#"select i.remote_id, i.id, i.hash, i.library_id, o.played as "played?", o.plays as "plays?", o.last_played_at,
+        r#"select i.remote_id, i.id, i.hash, i.library_id, i.runtime_ms, o.told_at, o.played as "played?", o.plays as "plays?", o.last_played_at,
                o.position_ms as "position_ms?", o.finished_plays as "finished_plays?", o.added_at,
                greatest(o.true_at, c.full_read_at) as "true_at?", o.expected_played, o.expected_at, o.expected_stamp
            from item i
@@ -53,6 +57,8 @@ pub async fn known(
             item_id: row.id,
             hash: row.hash,
             library_id: row.library_id,
+            runtime_ms: row.runtime_ms.map(unsigned),
+            told_at: crate::stamp::read(row.told_at),
             observation: Row {
                 played: row.played,
                 plays: row.plays,
@@ -236,6 +242,17 @@ pub async fn titles_of(connection: &mut Connection, item_ids: &[i64]) -> Result<
     .fetch_all(connection)
     .await?;
     Ok(rows.into_iter().map(|row| (row.item_id, TitleId(row.title_id))).collect())
+}
+
+/// Those of the named items that lie in a library which doesn't take part.
+pub async fn in_other_libraries(connection: &mut Connection, item_ids: &[i64]) -> Result<Vec<i64>> {
+    let ids = sqlx::query_scalar!(
+        "select i.id from item i join library l on l.id = i.library_id where i.id = any($1) and not (l.selected and l.supported)",
+        item_ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(ids)
 }
 
 /// The titles of items by the server's ids of them.

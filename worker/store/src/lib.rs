@@ -6,6 +6,7 @@
 pub mod cursors;
 pub mod embedded;
 mod error;
+pub mod inbox;
 pub mod items;
 pub mod locks;
 pub mod observations;
@@ -18,6 +19,7 @@ pub mod runs;
 mod stamp;
 pub mod titles;
 pub mod transaction;
+pub mod wake;
 pub mod watches;
 
 use std::str::FromStr;
@@ -25,7 +27,7 @@ use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection as _, Executor, PgPool};
+use sqlx::{ConnectOptions, Executor, PgPool};
 
 pub use error::{Result, StoreError};
 
@@ -47,7 +49,6 @@ static MIGRATIONS: Migrator = {
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: PgPool,
-    options: PgConnectOptions,
 }
 
 impl Store {
@@ -66,17 +67,16 @@ impl Store {
                 let settings = "set application_name = 'watchstate'; set jit = off";
                 Box::pin(async move { connection.execute(settings).await.map(drop) })
             })
-            .connect_with(options.clone())
+            .connect_with(options)
             .await
             .map_err(StoreError::Connect)?;
-        Ok(Self { pool, options })
+        Ok(Self { pool })
     }
 
     /// Brings the schema up to date. Several processes may do so at once: one works, the others wait (sqlx holds an advisory lock).
     pub async fn migrate(&self) -> Result<()> {
-        let mut connection = sqlx::PgConnection::connect_with(&self.options).await.map_err(StoreError::Connect)?;
-        MIGRATIONS.run(&mut connection).await?;
-        connection.close().await?;
+        let mut connection = self.acquire().await?;
+        MIGRATIONS.run(&mut *connection).await?;
         Ok(())
     }
 

@@ -18,6 +18,8 @@ pub struct Observed {
     pub observation: Observation,
     /// The rule that decided.
     pub rule: Rule,
+    /// The server's stamp of the event that told it; None where it was read.
+    pub told_at: Option<Timestamp>,
 }
 
 /// Stores the observations of one account, new and changed ones alike.
@@ -31,18 +33,19 @@ pub async fn save(connection: &mut Connection, account_id: i64, observed: &[Obse
     };
     sqlx::query!(
         r#"insert into observation (account_id, item_id, played, plays, last_played_at, position_ms, finished_plays, added_at,
-               true_at, expected_played, expected_at, expected_stamp, rule, decided_at)
+               true_at, expected_played, expected_at, expected_stamp, rule, decided_at, told_at)
            select $1, new.item_id, new.played, new.plays, new.last_played_at, new.position_ms, new.finished_plays, new.added_at,
-               new.true_at, new.expected_played, new.expected_at, new.expected_stamp, new.rule, $2
+               new.true_at, new.expected_played, new.expected_at, new.expected_stamp, new.rule, $2, new.told_at
            from unnest($3::bigint[], $4::boolean[], $5::integer[], $6::timestamptz[], $7::bigint[], $8::integer[], $9::timestamptz[],
-               $10::timestamptz[], $11::boolean[], $12::timestamptz[], $13::timestamptz[], $14::text[])
+               $10::timestamptz[], $11::boolean[], $12::timestamptz[], $13::timestamptz[], $14::text[], $15::timestamptz[])
                as new (item_id, played, plays, last_played_at, position_ms, finished_plays, added_at,
-               true_at, expected_played, expected_at, expected_stamp, rule)
+               true_at, expected_played, expected_at, expected_stamp, rule, told_at)
            on conflict (account_id, item_id) do update set
                played = excluded.played, plays = excluded.plays, last_played_at = excluded.last_played_at,
                position_ms = excluded.position_ms, finished_plays = excluded.finished_plays, added_at = excluded.added_at,
                true_at = excluded.true_at, expected_played = excluded.expected_played, expected_at = excluded.expected_at,
-               expected_stamp = excluded.expected_stamp, rule = excluded.rule, decided_at = excluded.decided_at, gone_at = null"#,
+               expected_stamp = excluded.expected_stamp, rule = excluded.rule, decided_at = excluded.decided_at, gone_at = null,
+               told_at = coalesce(excluded.told_at, observation.told_at)"#,
         account_id,
         bind(now),
         &state(|one| one.item_id),
@@ -57,6 +60,7 @@ pub async fn save(connection: &mut Connection, account_id: i64, observed: &[Obse
         &stamps(|one| one.expected.map(|expected| expected.at)) as _,
         &stamps(|one| one.expected.and_then(|expected| expected.stamp)) as _,
         &observed.iter().map(|one| one.rule.as_str().to_owned()).collect::<Vec<_>>(),
+        &observed.iter().map(|one| one.told_at.map(Stamp::from)).collect::<Vec<_>>() as _,
     )
     .execute(connection)
     .await?;

@@ -1,8 +1,11 @@
 //! The outbox: what servers should be told. A write that fails is tried again, never forgotten.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use jiff_sqlx::Timestamp as Stamp;
 use watchstate_domain::ids::Kind;
+use watchstate_domain::matching::TitleId;
 use watchstate_domain::merge::Observation;
 use watchstate_domain::watch::{Position, Watch};
 use watchstate_domain::write::{Agreed, Wanted};
@@ -141,9 +144,14 @@ pub struct Entry {
     pub wanted: Wanted,
     /// The version of the truth that wants it.
     pub version: i64,
+    /// Not before then; None: at once.
+    pub due_at: Option<Timestamp>,
+    /// When the change was received that it carries on; None where it was read.
+    pub told_at: Option<Timestamp>,
 }
 
-/// Queues writes of an account. An entry that waits already is renewed; a dead one comes to life again when the truth has changed since.
+/// Queues writes of an account. An entry that waits already is renewed; a dead one comes to life again when the truth has changed since. A position that
+/// waits keeps its time when another one takes its place: else a viewing that goes on would never be told.
 pub async fn enqueue(
     connection: &mut Connection,
     account_id: i64,
@@ -157,15 +165,20 @@ pub async fn enqueue(
     let (at, position): (Vec<Option<Stamp>>, Vec<Option<i64>>) =
         entries.iter().map(|entry| parts(&entry.wanted)).unzip();
     sqlx::query!(
-        r#"insert into outbox (account_id, item_id, want, want_at, want_position_ms, version, state, next_try_at, enqueued_at, run_id)
-           select $1, new.item_id, new.want, new.want_at, new.position, new.version, 'pending', $2, $2, $3
-           from unnest($4::bigint[], $5::text[], $6::timestamptz[], $7::bigint[], $8::bigint[]) as new (item_id, want, want_at, position, version)
+        r#"insert into outbox (account_id, item_id, want, want_at, want_position_ms, version, state, next_try_at, enqueued_at, run_id, told_at)
+           select $1, new.item_id, new.want, new.want_at, new.position, new.version, 'pending', coalesce(new.due_at, $2), $2, $3, new.told_at
+           from unnest($4::bigint[], $5::text[], $6::timestamptz[], $7::bigint[], $8::bigint[], $9::timestamptz[], $10::timestamptz[])
+               as new (item_id, want, want_at, position, version, due_at, told_at)
            on conflict (account_id, item_id) where state in ('pending', 'dead') do update set
                want = excluded.want, want_at = excluded.want_at, want_position_ms = excluded.want_position_ms, version = excluded.version,
                state = case when outbox.version <> excluded.version then 'pending' else outbox.state end,
                attempts = case when outbox.version <> excluded.version then 0 else outbox.attempts end,
-               next_try_at = case when outbox.version <> excluded.version then excluded.next_try_at else outbox.next_try_at end,
-               run_id = excluded.run_id
+               next_try_at = case
+                   when outbox.version = excluded.version then outbox.next_try_at
+                   when outbox.state = 'pending' and outbox.want = 'position' and excluded.want = 'position'
+                       then least(outbox.next_try_at, excluded.next_try_at)
+                   else excluded.next_try_at end,
+               run_id = excluded.run_id, told_at = excluded.told_at
            where (outbox.want, outbox.want_at, outbox.want_position_ms, outbox.version) is distinct from
                (excluded.want, excluded.want_at, excluded.want_position_ms, excluded.version)"#,
         account_id,
@@ -176,10 +189,46 @@ pub async fn enqueue(
         &at as _,
         &position as _,
         &entries.iter().map(|entry| entry.version).collect::<Vec<_>>(),
+        &entries.iter().map(|entry| entry.due_at.map(Stamp::from)).collect::<Vec<_>>() as _,
+        &entries.iter().map(|entry| entry.told_at.map(Stamp::from)).collect::<Vec<_>>() as _,
     )
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// The accounts of a person that have items of the named titles, each with those items. What is gone is left out.
+pub async fn holders(connection: &mut Connection, person_id: i64, titles: &[TitleId]) -> Result<Vec<(i64, Vec<i64>)>> {
+    let rows = sqlx::query!(
+        r#"select o.account_id, array_agg(distinct o.item_id) as "items!"
+           from account a
+           join observation o on o.account_id = a.id and o.gone_at is null
+           join item_title it on it.item_id = o.item_id
+           where a.person_id = $1 and it.title_id = any($2)
+           group by o.account_id order by o.account_id"#,
+        person_id,
+        &titles.iter().map(|title| title.0).collect::<Vec<_>>(),
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.account_id, row.items)).collect())
+}
+
+/// When a position was last written to each of an account's items; those without are missing.
+pub async fn last_positions(
+    connection: &mut Connection,
+    account_id: i64,
+    item_ids: &[i64],
+) -> Result<HashMap<i64, Timestamp>> {
+    let rows = sqlx::query!(
+        r#"select item_id, max(finished_at) as "finished_at!: Stamp" from outbox
+           where account_id = $1 and item_id = any($2) and want = 'position' and state = 'written' group by item_id"#,
+        account_id,
+        item_ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.item_id, row.finished_at.to_jiff())).collect())
 }
 
 fn parts(wanted: &Wanted) -> (Option<Stamp>, Option<i64>) {
@@ -199,13 +248,14 @@ pub struct Due {
     pub item_id: i64,
     /// How often it was tried.
     pub attempts: i32,
+    /// When the change was received that it carries on; None where it was read.
+    pub told_at: Option<Timestamp>,
 }
 
 /// Up to `limit` entries of an account whose time has come, oldest play first. Call it by whoever holds the server's write lane.
 pub async fn due(connection: &mut Connection, account_id: i64, now: Timestamp, limit: i64) -> Result<Vec<Due>> {
-    let rows = sqlx::query_as!(
-        Due,
-        r#"select id, item_id, attempts from outbox
+    let rows = sqlx::query!(
+        r#"select id, item_id, attempts, told_at from outbox
            where account_id = $1 and state = 'pending' and next_try_at <= $2 order by want_at nulls first, item_id limit $3"#,
         account_id,
         bind(now),
@@ -213,7 +263,27 @@ pub async fn due(connection: &mut Connection, account_id: i64, now: Timestamp, l
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows)
+    Ok(rows
+        .into_iter()
+        .map(|row| Due {
+            id: row.id,
+            item_id: row.item_id,
+            attempts: row.attempts,
+            told_at: crate::stamp::read(row.told_at),
+        })
+        .collect())
+}
+
+/// When the next entry of a server is due; None: nothing waits.
+pub async fn next_due(connection: &mut Connection, server_id: i64) -> Result<Option<Timestamp>> {
+    let next = sqlx::query_scalar!(
+        r#"select min(o.next_try_at) as "next: Stamp" from outbox o join account a on a.id = o.account_id
+           where a.server_id = $1 and o.state = 'pending'"#,
+        server_id,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(crate::stamp::read(next))
 }
 
 /// How an entry ended.

@@ -102,6 +102,47 @@ pub async fn collect(connection: &mut Connection, plan_id: i64, unplays: &[Unpla
     Ok((unplays.len() as u64).saturating_sub(added))
 }
 
+/// Holds an un-play that an event brought: with those of the account's events that are held already, else in a plan and a run (`webhook`) of its own.
+/// Returns the plan.
+pub async fn hold(
+    connection: &mut Connection,
+    server_id: i64,
+    account_id: i64,
+    unplay: &Unplay,
+    played_total: u64,
+    now: Timestamp,
+) -> Result<i64> {
+    let open = sqlx::query_scalar!(
+        r#"select p.id from plan p join run r on r.id = p.run_id
+           where p.account_id = $1 and p.state = 'held' and r.verb = 'webhook' order by p.id desc limit 1"#,
+        account_id,
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    let plan_id = match open {
+        Some(plan_id) => plan_id,
+        None => {
+            sqlx::query_scalar!(
+                r#"with held as (
+                       insert into run (job, verb, server_id, server_name, dry_run, started_at, finished_at, outcome)
+                       select gen_random_uuid(), 'webhook', s.id, s.name, false, $3, $3, 'held' from server s where s.id = $1
+                       returning id
+                   )
+                   insert into plan (run_id, account_id, state, played_total, created_at)
+                   select held.id, $2, 'held', $4, $3 from held returning id"#,
+                server_id,
+                account_id,
+                bind(now),
+                big(played_total),
+            )
+            .fetch_one(&mut *connection)
+            .await?
+        }
+    };
+    collect(connection, plan_id, std::slice::from_ref(unplay)).await?;
+    Ok(plan_id)
+}
+
 /// How many un-plays a plan holds.
 pub async fn size(connection: &mut Connection, plan_id: i64) -> Result<u64> {
     let count = sqlx::query_scalar!(r#"select count(*) as "count!" from plan_item where plan_id = $1"#, plan_id)

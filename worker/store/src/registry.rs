@@ -14,7 +14,7 @@ use crate::{Connection, Result, StoreError};
 
 /// What a household wants of one server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 #[expect(clippy::struct_excessive_bools, reason = "the resource's own switches, one by one")]
 pub struct ServerPolicy {
     /// Its states are read.
@@ -41,6 +41,12 @@ pub struct ServerPolicy {
     pub page_size: u32,
     /// The certificate isn't checked.
     pub insecure_skip_verify: bool,
+    /// Its events are taken.
+    pub webhook: bool,
+    /// Events of accounts that are no person's are put aside.
+    pub match_user: bool,
+    /// Events that name another server are put aside.
+    pub match_server: bool,
     /// Nothing is done with it.
     pub suspend: bool,
 }
@@ -60,6 +66,9 @@ impl Default for ServerPolicy {
             timeout_ms: 60_000,
             page_size: 1_000,
             insecure_skip_verify: false,
+            webhook: true,
+            match_user: true,
+            match_server: true,
             suspend: false,
         }
     }
@@ -88,6 +97,16 @@ pub struct SchedulePolicy {
     pub dry_run: bool,
     /// How long things are kept, in milliseconds, by name (`runs`, `events`, `items`, `history`).
     pub keep_ms: BTreeMap<String, u64>,
+}
+
+impl SchedulePolicy {
+    /// The policy that holds for a server: that of the first schedule that takes it in, else the defaults.
+    pub fn of_server(schedules: &[(String, Self)], server: &str) -> Self {
+        schedules
+            .iter()
+            .find(|(_, policy)| policy.servers.is_empty() || policy.servers.iter().any(|name| name == server))
+            .map_or_else(Self::default, |(_, policy)| policy.clone())
+    }
 }
 
 /// A server.
@@ -208,6 +227,14 @@ pub async fn accounts(connection: &mut Connection) -> Result<Vec<Account>> {
         .collect())
 }
 
+/// Lets one transaction at a time merge events of the named accounts. Readings go on meanwhile.
+pub async fn lock_accounts(connection: &mut Connection, ids: &[i64]) -> Result<()> {
+    sqlx::query_scalar!("select id from account where id = any($1) order by id for no key update", ids)
+        .fetch_all(connection)
+        .await?;
+    Ok(())
+}
+
 /// SHA-256 of the token that a server's webhook events carry, by the server's name; servers without one are missing.
 pub async fn webhook_tokens(connection: &mut Connection) -> Result<BTreeMap<String, Vec<u8>>> {
     let rows = sqlx::query!(
@@ -216,6 +243,15 @@ pub async fn webhook_tokens(connection: &mut Connection) -> Result<BTreeMap<Stri
     .fetch_all(connection)
     .await?;
     Ok(rows.into_iter().map(|row| (row.name, row.hash)).collect())
+}
+
+/// Gives a server the token that its webhook events carry from now on, by its SHA-256. False: there is no such server.
+pub async fn set_webhook_token(connection: &mut Connection, name: &str, sha256: &[u8]) -> Result<bool> {
+    let changed = sqlx::query!("update server set webhook_token_sha256 = $2 where name = $1", name, sha256)
+        .execute(connection)
+        .await?
+        .rows_affected();
+    Ok(changed > 0)
 }
 
 /// The schedules, by name.

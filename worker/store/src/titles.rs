@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use watchstate_domain::ids::{ExternalId, Ids, Kind};
+use watchstate_domain::item::Item;
 use watchstate_domain::matching::{Catalogue, Changes, Numbering, Title, TitleId};
 
 use crate::stamp::{big, bind, int, number};
@@ -70,6 +71,43 @@ pub async fn load(connection: &mut Connection, wanted: &Wanted) -> Result<Catalo
     }
     let fresh = reserve(connection, wanted.fresh).await?;
     Ok(Catalogue::new(titles, paths, fresh.into_iter()))
+}
+
+/// The title that an item's own ids name, or its show with season and number; None where they name none, or several. Makes and changes nothing.
+pub async fn named(connection: &mut Connection, server_id: i64, item: &Item) -> Result<Option<TitleId>> {
+    let ids: Vec<ExternalId> = item.ids.iter().collect();
+    let show = item.show.as_ref();
+    let show_ids: Vec<ExternalId> = show.map(|show| show.ids.iter().collect()).unwrap_or_default();
+    let rows = sqlx::query_scalar!(
+        r#"with show as (
+               select it.title_id as id from item i join item_title it on it.item_id = i.id
+               where i.server_id = $1 and i.kind = 'show' and i.remote_id = $2
+               union
+               select e.title_id from unnest($3::text[], $4::text[]) as w (provider, value)
+               join external_id e on e.value = w.value and e.provider = w.provider and e.kind = 'show'
+           )
+           select distinct found.id as "id!" from (
+               select e.title_id as id from unnest($5::text[], $6::text[]) as w (provider, value)
+               join external_id e on e.value = w.value and e.provider = w.provider and e.kind = $7
+               union
+               select t.id from show join title t on t.show_id = show.id where t.season = $8 and t.episode = $9 and $7 = 'episode'
+           ) found limit 2"#,
+        server_id,
+        show.and_then(|show| show.remote_id.as_deref()),
+        &show_ids.iter().map(|id| id.provider.as_str().to_owned()).collect::<Vec<_>>(),
+        &show_ids.iter().map(|id| id.value.clone()).collect::<Vec<_>>(),
+        &ids.iter().map(|id| id.provider.as_str().to_owned()).collect::<Vec<_>>(),
+        &ids.iter().map(|id| id.value.clone()).collect::<Vec<_>>(),
+        item.kind.as_str(),
+        item.season.map(int),
+        item.episode.map(int),
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(match rows[..] {
+        [one] => Some(TitleId(one)),
+        _ => None,
+    })
 }
 
 async fn by_path(connection: &mut Connection, paths: &[(Kind, String)]) -> Result<Vec<(Kind, String, TitleId)>> {

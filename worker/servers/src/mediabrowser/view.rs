@@ -220,6 +220,16 @@ impl<D: Dialect> AccountView for View<D> {
         Ok(page.entries.into_iter().map(|entry| entry.item).collect())
     }
 
+    async fn libraries_of(&self, remote_id: &str) -> Result<Vec<String>> {
+        let request = self.request(Operation::Libraries, "/Items/{item}/Ancestors", Some(remote_id), &[])?;
+        let answer = match self.send(&request).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            outcome => outcome?,
+        };
+        let ancestors: Vec<ViewDto> = self.http().json(&request, &answer)?;
+        Ok(ancestors.into_iter().map(|ancestor| ancestor.id).collect())
+    }
+
     async fn playing(&self) -> Result<Vec<String>> {
         // With the main token: an administrator's sees the sessions of all.
         let access = self.server.access::<D>().await?;

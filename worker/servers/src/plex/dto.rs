@@ -48,6 +48,8 @@ pub(super) struct Section<'a> {
 pub(super) struct Items<'a> {
     #[serde(default, rename = "totalSize", deserialize_with = "lenient::number")]
     pub(super) total_size: Option<u64>,
+    #[serde(default, rename = "librarySectionID", deserialize_with = "lenient::number")]
+    pub(super) library_section_id: Option<i64>,
     #[serde(borrow, default, rename = "Metadata")]
     pub(super) metadata: Vec<Metadata<'a>>,
 }
@@ -92,6 +94,8 @@ pub(super) struct Metadata<'a> {
     pub(super) duration: Option<u64>,
     #[serde(borrow, rename = "Media")]
     pub(super) media: Vec<Media<'a>>,
+    #[serde(rename = "librarySectionID", deserialize_with = "lenient::number")]
+    pub(super) library_section_id: Option<i64>,
     /// In `/status/sessions`: who plays it.
     #[serde(rename = "User")]
     pub(super) user: Option<SessionUser>,

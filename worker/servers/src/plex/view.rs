@@ -235,6 +235,17 @@ impl AccountView for View {
         Ok(items.container.metadata.into_iter().filter_map(item::read).collect())
     }
 
+    async fn libraries_of(&self, remote_id: &str) -> Result<Vec<String>> {
+        let request = self.request(Operation::Libraries, "/library/metadata/{item}", &[remote_id], &[])?;
+        let answer = match self.server.http.send(&request).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            outcome => outcome?,
+        };
+        let items: Answered<Items<'_>> = self.server.http.json(&request, &answer)?;
+        let sections = items.container.metadata.iter().map(|item| item.library_section_id);
+        Ok(sections.chain([items.container.library_section_id]).flatten().map(|id| id.to_string()).collect())
+    }
+
     async fn playing(&self) -> Result<Vec<String>> {
         // With the main token: only the owner's may ask.
         let token = &self.server.token;

@@ -1,0 +1,185 @@
+//! Events of webhooks, where the receiver left them: those that wait are merged, and what an event doesn't tell is looked up at its server.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::SignedDuration;
+use roaring::RoaringTreemap;
+use watchstate_domain::item::Item;
+use watchstate_domain::notice::{Reason, What};
+use watchstate_merge::events::{self, Stage};
+use watchstate_merge::household::Household;
+use watchstate_servers::AccountView;
+use watchstate_store::inbox::{self, Concluded, Open, Verdict};
+use watchstate_store::registry::Account;
+use watchstate_store::{Connection, items, transaction};
+
+use crate::app::App;
+use crate::contact::{Contact, Trouble, unless_stopped};
+use crate::export;
+use crate::import::absorb::{Reader, States};
+use crate::import::library::take_in;
+use crate::import::note_libraries;
+
+/// Events that are looked up with one request.
+const BATCH: i64 = 100;
+/// The first wait after a lookup that failed; it doubles with each.
+const FIRST_WAIT: SignedDuration = SignedDuration::from_secs(30);
+/// The longest wait.
+const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(6);
+
+/// Merges the events that wait. Returns how many there were.
+pub async fn merge(app: &App) -> Result<u64, Trouble> {
+    let mut connection = app.store.acquire().await?;
+    let household = Household::load(&mut connection).await?;
+    drop(connection);
+    let mut count = 0;
+    loop {
+        let merged = events::merge_waiting(&app.store, &household, app.clock.now()).await?;
+        if merged.is_empty() {
+            return Ok(count);
+        }
+        count += merged.len() as u64;
+    }
+}
+
+/// Looks up what events of a server didn't tell, and merges them. Call it by whoever holds the server's write lane. Returns how many there were.
+pub async fn look_up(app: &App, contact: &Contact, connection: &mut Connection) -> Result<u64, Trouble> {
+    let mut count = 0;
+    while !app.stop.is_cancelled() {
+        let open = inbox::lookups(connection, contact.server.id, app.clock.now(), BATCH).await?;
+        if open.is_empty() {
+            break;
+        }
+        count += open.len() as u64;
+        let looking = Looking { app, contact };
+        if let Err(trouble) = looking.batch(&open, connection).await {
+            // What keeps a server from answering isn't the events' fault: each waits a little longer every time.
+            let tries = open.iter().map(|event| event.attempts).max().unwrap_or_default();
+            let wait = FIRST_WAIT.saturating_mul(1 << tries.clamp(0, 16)).min(LONGEST_WAIT);
+            let next = app.clock.now().saturating_add(wait).unwrap_or(app.clock.now());
+            let ids: Vec<i64> = open.iter().map(|event| event.id).collect();
+            inbox::postpone(connection, &ids, next, &trouble.message).await?;
+            return Err(trouble);
+        }
+    }
+    Ok(count)
+}
+
+struct Looking<'a> {
+    app: &'a App,
+    contact: &'a Contact,
+}
+
+impl Looking<'_> {
+    async fn batch(&self, open: &[Open], connection: &mut Connection) -> Result<(), Trouble> {
+        let mut aside: Vec<Concluded> = Vec::new();
+        // Events of nobody are of everybody: a new item is read for each account.
+        for (account, remote) in &self.contact.accounts {
+            let mine: Vec<&Open> =
+                open.iter().filter(|event| event.account_id.is_none_or(|id| id == account.id)).collect();
+            if mine.is_empty() {
+                continue;
+            }
+            let view = self.contact.view(self.app, account, remote).await?;
+            let others = self.read(account, view.as_ref(), &mine, connection).await?;
+            aside.extend(mine.iter().filter(|event| event.account_id.is_some()).filter_map(|event| {
+                let remote_id = &event.notice.item.as_ref()?.remote_id;
+                others.contains(remote_id).then(|| put_aside(event, Reason::OtherLibrary))
+            }));
+        }
+        let found: Vec<i64> = self.contact.accounts.iter().map(|(account, _)| account.id).collect();
+        aside.extend(
+            open.iter()
+                .filter(|event| event.account_id.is_some_and(|id| !found.contains(&id)))
+                .map(|event| put_aside(event, Reason::Gone)),
+        );
+        let new = open.iter().any(|event| event.notice.what == What::Added);
+        let rest: Vec<Open> =
+            open.iter().filter(|event| !aside.iter().any(|one| one.id == event.id)).cloned().collect();
+        let household = Household::load(connection).await?;
+        let now = self.app.clock.now();
+        let mut transaction = transaction::begin(connection).await?;
+        events::merge(&household, &rest, Stage::LookedUp, now, &mut transaction).await?;
+        inbox::conclude(&mut transaction, &aside, now).await?;
+        if new && self.contact.server.policy.export {
+            // What people have watched elsewhere is watched here as well.
+            for (account, _) in &self.contact.accounts {
+                export::queue(self.app, &self.contact.server, account, None, &mut transaction).await?;
+            }
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Reads the items of events, and merges them as an import would. Returns those whose library doesn't take part.
+    async fn read(
+        &self,
+        account: &Account,
+        view: &dyn AccountView,
+        open: &[&Open],
+        connection: &mut Connection,
+    ) -> Result<Vec<String>, Trouble> {
+        let server = &self.contact.server;
+        let mut ids: Vec<String> =
+            open.iter().filter_map(|event| event.notice.item.as_ref()).map(|item| item.remote_id.clone()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let asked_at = self.app.clock.now();
+        let there = unless_stopped(self.app, view.items_by_id(&ids)).await?;
+        let told: HashMap<&str, &str> = open
+            .iter()
+            .filter_map(|event| {
+                Some((event.notice.item.as_ref()?.remote_id.as_str(), event.notice.library_id.as_deref()?))
+            })
+            .collect();
+        let known = items::known(connection, server.id, account.id, &ids).await?;
+        let mut by_library: BTreeMap<i64, Vec<Item>> = BTreeMap::new();
+        let mut others = Vec::new();
+        let mut part: Option<HashMap<String, i64>> = None;
+        for item in there {
+            let held = known.iter().find(|known| known.remote_id == item.remote_id);
+            let library = match held.and_then(|held| held.library_id) {
+                Some(library_id) => Some(library_id),
+                None => {
+                    if part.is_none() {
+                        part = Some(self.libraries(view, connection).await?);
+                    }
+                    let lies_in = match told.get(item.remote_id.as_str()) {
+                        Some(library) => vec![(*library).to_owned()],
+                        None => unless_stopped(self.app, view.libraries_of(&item.remote_id)).await?,
+                    };
+                    let part = part.as_ref();
+                    lies_in.iter().find_map(|library| part?.get(library).copied())
+                }
+            };
+            match library {
+                Some(library_id) => by_library.entry(library_id).or_default().push(item),
+                None => others.push(item.remote_id),
+            }
+        }
+        let mut reader = Reader::new(self.app, server, account, 0, self.states(), asked_at).without_unplays();
+        for (library_id, items) in by_library {
+            take_in(&mut reader, view, library_id, items, &mut RoaringTreemap::new(), connection).await?;
+        }
+        Ok(others)
+    }
+
+    /// The libraries that take part, by the server's ids of them.
+    async fn libraries(
+        &self,
+        view: &dyn AccountView,
+        connection: &mut Connection,
+    ) -> Result<HashMap<String, i64>, Trouble> {
+        let libraries = unless_stopped(self.app, view.libraries()).await?;
+        let part = note_libraries(&self.contact.server, &libraries, connection).await?;
+        Ok(part.into_iter().map(|(library, id)| (library.id.clone(), id)).collect())
+    }
+
+    fn states(&self) -> States {
+        States::of(&self.contact.server)
+    }
+}
+
+fn put_aside(event: &Open, reason: Reason) -> Concluded {
+    Concluded { id: event.id, verdict: Verdict::Ignored, reason: Some(reason.sentence().to_owned()), rule: None }
+}
