@@ -1,4 +1,4 @@
-//! Plex, Jellyfin and Emby behind one trait: pages of items in, single writes out.
+//! Plex, Jellyfin and Emby behind one trait: pages of items in, single writes out. [`notice`] reads their webhooks.
 //!
 //! [`connect`] makes a [`MediaServer`] from a [`Connection`]; [`MediaServer::open`] makes an [`AccountView`]: the server as one
 //! account sees it. Every stamp is on the server's clock; [`Identity::clock_offset`] brings it to ours. Nothing here decides anything:
@@ -11,6 +11,7 @@ mod http;
 mod jellyfin;
 mod lenient;
 mod mediabrowser;
+pub mod notice;
 mod operation;
 mod pages;
 mod plex;
@@ -156,6 +157,9 @@ pub trait AccountView: Send + Sync {
 
     /// The named items as they are now, at most 100 ids a call and one request a call. What the server doesn't know is missing in the answer.
     async fn items_by_id(&self, remote_ids: &[String]) -> Result<Vec<Item>>;
+
+    /// The ids of what an item lies in, its library's among them; empty when the server doesn't know the item. One request.
+    async fn libraries_of(&self, remote_id: &str) -> Result<Vec<String>>;
 
     /// The items that the account is playing right now. Empty where the token may not ask (Plex: not the owner's). One request.
     async fn playing(&self) -> Result<Vec<String>>;

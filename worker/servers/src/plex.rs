@@ -22,6 +22,7 @@ use crate::mediabrowser::clock_offset;
 use crate::operation::Operation;
 use crate::{Account, AccountView, Identity, MediaServer, Result};
 use dto::{Answered, Root};
+pub(crate) use item::item_of_webhook;
 use view::View;
 
 const TOKEN: HeaderName = HeaderName::from_static("x-plex-token");

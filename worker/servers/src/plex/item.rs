@@ -1,6 +1,9 @@
 //! From an answer of Plex Media Server to an item.
 
 use jiff::Timestamp;
+use serde::Deserialize;
+use serde::de::value::MapDeserializer;
+use serde_json::{Map, Value};
 use watchstate_domain::ids::{Ids, Kind, PlexGuid, plex_guid};
 use watchstate_domain::item::{Item, ItemState, ShowRef};
 
@@ -66,6 +69,17 @@ pub(super) fn read(dto: Metadata<'_>) -> Option<Item> {
             position_ms: dto.view_offset.unwrap_or_default(),
         },
     })
+}
+
+/// Reads the `Metadata` of a webhook, which anybody may have written: lists that aren't what they should be are left out.
+pub(crate) fn item_of_webhook(metadata: &Map<String, Value>) -> Option<Item> {
+    let fits = |name: &str, value: &Value| match name {
+        "Guid" => value.as_array().is_some_and(|guids| guids.iter().all(Value::is_object)),
+        "Media" | "User" => false,
+        _ => true,
+    };
+    let fields = metadata.iter().filter(|(name, value)| fits(name, value)).map(|(name, value)| (name.as_str(), value));
+    Metadata::deserialize(MapDeserializer::<_, serde_json::Error>::new(fields)).ok().and_then(read)
 }
 
 /// When the entry was last changed; new entries may carry the date of their arrival only.
