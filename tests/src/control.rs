@@ -9,6 +9,8 @@
 //! | `GET /_sim/log`, `GET /_sim/log/all` | requests counted by route and purpose; each of them |
 //! | `DELETE /_sim/log`, `/_sim/writes`, `/_sim/faults` | forgets, heals |
 //! | `POST /_sim/faults` | injects a [`Fault`] |
+//! | `POST /_sim/webhooks` | sends events from now on: `{"url": "http://…", "shape": "jellyfin_json"}`; see [`Target`] |
+//! | `GET`, `DELETE /_sim/webhooks` | what was sent to whom, and with which status; ends all of them |
 //! | `POST /_sim/do` | carries out an order: `{"do": "play_to_end", "user": "anna", "item": "Heat"}`; see `Order` |
 
 use std::collections::BTreeMap;
@@ -19,6 +21,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::http::{Answer, Call, Fault};
+use crate::webhook::{Target, Webhooks};
 use crate::world::{Kind, NewEpisode, NewMovie, World, WorldError};
 
 /// What can be asked for by `POST /_sim/do`, as `{"do": "play_to_end", "user": "anna", "item": "Heat"}`. Users are
@@ -88,6 +91,15 @@ pub fn answer(world: &World, call: &Call) -> Option<Answer> {
         (&Method::POST, "faults") => match serde_json::from_slice::<Fault>(&call.body) {
             Ok(fault) => done(|| world.inject(fault)),
             Err(error) => refused(&format!("this is not a fault: {error}")),
+        },
+        (&Method::GET, "webhooks") => Answer::json(&webhooks(world)),
+        (&Method::DELETE, "webhooks") => done(|| world.webhooks().clear()),
+        (&Method::POST, "webhooks") => match serde_json::from_slice::<Target>(&call.body) {
+            Ok(target) => match Webhooks::start(world, target) {
+                Ok(webhooks) => done(|| world.webhooks().keep(webhooks)),
+                Err(error) => refused(&error.to_string()),
+            },
+            Err(error) => refused(&format!("this is not a webhook: {error}")),
         },
         (&Method::POST, "do") => match serde_json::from_slice::<Order>(&call.body) {
             Ok(order) => match carry_out(world, &order) {
@@ -164,6 +176,11 @@ fn states(world: &World, user: &str) -> Answer {
     Answer::json(&json!(world.states(user)))
 }
 
+fn webhooks(world: &World) -> Value {
+    let told = |one: &Webhooks| json!({ "url": one.address(), "shape": one.shape(), "sent": one.sent() });
+    world.webhooks().kept(|kept| kept.iter().map(told).collect())
+}
+
 fn counted(world: &World) -> Value {
     let (mut operations, mut groups) = (BTreeMap::new(), BTreeMap::new());
     for seen in world.log().all() {
@@ -219,6 +236,22 @@ mod tests {
         assert!(unknown.text().contains("Casablanca"), "{}", unknown.text());
         assert_eq!(order(&world, &json!({ "do": "dance" })).status, StatusCode::BAD_REQUEST);
         assert_eq!(answer(&world, &Call::get("/Items")).map(|answer| answer.status), None);
+    }
+
+    #[tokio::test]
+    async fn webhooks_are_set_up_and_ended_from_outside() {
+        let world = world();
+        let ask = |call: Call| answer(&world, &call).unwrap();
+        let post = |target: &Value| ask(Call::post("/_sim/webhooks").with_json(target));
+        let refused = post(&json!({ "url": "http://127.0.0.1:9/", "shape": "emby_json" }));
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+        assert!(refused.text().contains("jellyfin-10.11"), "{}", refused.text());
+        let target = json!({ "url": "http://127.0.0.1:9/hook?apikey=secret", "shape": "jellyfin_json" });
+        assert_eq!(post(&target).status, StatusCode::NO_CONTENT);
+        let listed = ask(Call::get("/_sim/webhooks")).value();
+        assert_eq!(listed, json!([{ "url": "http://127.0.0.1:9/hook", "shape": "jellyfin_json", "sent": [] }]));
+        assert_eq!(ask(Call::delete("/_sim/webhooks")).status, StatusCode::NO_CONTENT);
+        assert_eq!(ask(Call::get("/_sim/webhooks")).value(), json!([]));
     }
 
     #[test]

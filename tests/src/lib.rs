@@ -11,4 +11,5 @@ pub mod plex;
 pub mod plex_tv;
 pub mod postgres;
 pub mod server;
+pub mod webhook;
 pub mod world;

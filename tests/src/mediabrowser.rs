@@ -6,7 +6,7 @@ use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use crate::http::{Answer, Call, Group, Operation};
-use crate::world::{Caller, Flavor, UserId, World};
+use crate::world::{Caller, Flavor, Media, Model, UserId, World};
 
 mod credentials;
 mod describe;
@@ -23,10 +23,12 @@ mod tests;
 mod users;
 
 use credentials::{Credentials, Device};
+use describe::{Folders, Wanted};
 use routes::{Access, Route};
+pub(crate) use spelling::{date, provider};
 
 /// Ticks in a millisecond; both count time in units of 100 ns.
-const TICKS: u64 = 10_000;
+pub(crate) const TICKS: u64 = 10_000;
 
 /// Which route a call takes.
 pub fn operation(flavor: Flavor, call: &Call) -> Operation {
@@ -59,6 +61,17 @@ pub fn answer(world: &World, call: &Call) -> Answer {
     let answer = if flavor.is_jellyfin() { spelling::as_asked(call, answer) } else { answer };
     let answer = if call.method == Method::HEAD { Answer { body: bytes::Bytes::new(), ..answer } } else { answer };
     answer.to(user.as_deref())
+}
+
+/// An item with all that its own page shows, and with the state of a user if one is named.
+pub(crate) fn whole_item(model: &Model, user: Option<&str>, media: &Media) -> Value {
+    let folders = if media.kind.is_playable() { Folders::default() } else { Folders::count(model, user) };
+    describe::item(model, user, media, &Wanted::all(), &folders)
+}
+
+/// `Type`.
+pub(crate) const fn kind_name(media: &Media) -> &'static str {
+    describe::kind_name(media.kind)
 }
 
 /// A call on its way through a handler.

@@ -18,6 +18,7 @@ mod tests;
 
 use element::{Element, refuse};
 pub(crate) use element::{as_text, wants_json};
+pub(crate) use items::without_files;
 pub(crate) use library::section_type;
 use query::{Page, Params};
 

@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use tokio::sync::broadcast;
 
 use crate::http::{Fault, Http, RequestLog};
+use crate::webhook::Registry;
 
+mod change;
 mod clock;
 mod flavor;
 mod household;
@@ -21,12 +23,13 @@ mod state;
 mod tests;
 mod viewers;
 
+pub use change::{Change, What};
 pub use clock::{Clock, TimeSource};
 pub use flavor::Flavor;
 pub(crate) use household::hex;
 pub use model::{
-    Change, Content, HistoryEntry, ItemId, Kind, Library, LibraryId, Media, Model, Session, Settings, StatePatch, User,
-    UserId, UserState, What, Write, WriteSeen,
+    Content, HistoryEntry, ItemId, Kind, Library, LibraryId, Media, Model, Session, Settings, StatePatch, User, UserId,
+    UserState, Write, WriteSeen,
 };
 pub use new::{NewEpisode, NewMovie};
 pub use state::Caller;
@@ -52,6 +55,7 @@ pub struct World {
     clock: Clock,
     changes: broadcast::Sender<Change>,
     http: Http,
+    webhooks: Registry,
 }
 
 impl World {
@@ -68,7 +72,8 @@ impl World {
     /// A server that holds `model`.
     pub fn of(model: Model, time: TimeSource) -> Self {
         let (changes, _) = broadcast::channel(4096);
-        Self { model: Arc::new(Mutex::new(model)), clock: Clock::new(time), changes, http: Http::default() }
+        let (http, webhooks) = (Http::default(), Registry::default());
+        Self { model: Arc::new(Mutex::new(model)), clock: Clock::new(time), changes, http, webhooks }
     }
 
     /// Reads a world saved by [`to_json`](Self::to_json).
@@ -110,6 +115,11 @@ impl World {
     /// Everything that happens from now on.
     pub fn changes(&self) -> broadcast::Receiver<Change> {
         self.changes.subscribe()
+    }
+
+    /// Who is told of it by HTTP.
+    pub const fn webhooks(&self) -> &Registry {
+        &self.webhooks
     }
 
     /// Log and faults of the HTTP side.
@@ -211,34 +221,43 @@ impl World {
     /// A film appears.
     pub fn add_movie(&self, new: &NewMovie) -> ItemId {
         let now = self.now();
-        let id = self.edit(|model| model.add_movie(now, new));
-        self.tell(now, None, &id, What::Added, false);
-        id
+        self.edit(|model| {
+            let id = model.add_movie(now, new);
+            self.tell(model, Change::of_item(now, &id, What::Added));
+            id
+        })
     }
 
     /// An episode appears, with its show and season if they are new.
     pub fn add_episode(&self, new: &NewEpisode) -> ItemId {
         let now = self.now();
-        let id = self.edit(|model| model.add_episode(now, new));
-        self.tell(now, None, &id, What::Added, false);
-        id
+        self.edit(|model| {
+            let id = model.add_episode(now, new);
+            self.tell(model, Change::of_item(now, &id, What::Added));
+            id
+        })
     }
 
     /// An item (film, episode, season or show) goes away.
     pub fn remove(&self, item: &str) {
-        self.edit(|model| model.remove(item));
-        self.tell(self.now(), None, item, What::Removed, false);
+        let now = self.now();
+        self.edit(|model| {
+            model.remove(item);
+            self.tell(model, Change::of_item(now, item, What::Removed));
+        });
     }
 
     /// Another file takes an item's place; answers its id from then on.
     pub fn replace_file(&self, item: &str, path: &str) -> Result<ItemId, WorldError> {
         let now = self.now();
-        let id = self.edit(|model| model.replace_file(now, item, path))?;
-        if id != item {
-            self.tell(now, None, item, What::Removed, false);
-        }
-        self.tell(now, None, &id, What::Added, false);
-        Ok(id)
+        self.edit(|model| {
+            let id = model.replace_file(now, item, path)?;
+            if id != item {
+                self.tell(model, Change::of_item(now, item, What::Removed));
+            }
+            self.tell(model, Change::of_item(now, &id, What::Added));
+            Ok(id)
+        })
     }
 
     /// The libraries are read anew into an empty database: all ids change. Answers old id -> new id.
@@ -313,9 +332,11 @@ impl World {
         self.edit(|model| model.writes.clear());
     }
 
-    fn tell(&self, at: Timestamp, user: Option<UserId>, item: &str, what: What, by_api: bool) {
+    /// Tells of a change while the model still is just as the change left it.
+    fn tell(&self, model: &Model, change: Change) {
+        self.webhooks.tell(model, &change);
         // Nobody listening is fine.
-        drop(self.changes.send(Change { at, user, item: item.to_owned(), what, by_api }));
+        drop(self.changes.send(change));
     }
 }
 

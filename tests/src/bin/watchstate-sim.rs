@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use watchstate_tests::library::{Size, Titles, give_past};
 use watchstate_tests::plex_tv::PlexTv;
 use watchstate_tests::server::SimServer;
+use watchstate_tests::webhook::{Target, Webhooks};
 use watchstate_tests::world::{Flavor, TimeSource, World};
 
 /// Simulated Plex, Jellyfin and Emby servers.
@@ -35,6 +36,10 @@ struct Options {
     /// How much of everything the people have played before, in percent; each server has a past of its own.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=100))]
     past: u64,
+    /// Where all servers send their webhooks, as the real ones would; a key stands in the address (`?apikey=`). One
+    /// server's own is set up by `POST /_sim/webhooks`.
+    #[arg(long)]
+    webhook: Option<String>,
     /// The address to listen on.
     #[arg(long, default_value = "127.0.0.1")]
     listen: String,
@@ -65,6 +70,10 @@ async fn main() -> anyhow::Result<()> {
         let server = SimServer::start(world, next_address()).await.context("listening as a media server failed")?;
         if server.world.flavor().is_plex() {
             plex_tv.add_server(&server.world, &server.url);
+        }
+        if let Some(url) = &options.webhook {
+            let webhooks = Webhooks::start(&server.world, Target::new(url)).context("setting up webhooks failed")?;
+            server.world.webhooks().keep(webhooks);
         }
         servers.push(server);
     }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::http::{Answer, Call};
 
 /// `2024-01-02T03:04:05.6780000Z`.
-pub(super) fn date(at: Timestamp) -> String {
+pub(crate) fn date(at: Timestamp) -> String {
     format!("{}.{:07}Z", at.strftime("%Y-%m-%dT%H:%M:%S"), at.subsec_nanosecond().max(0) / 100)
 }
 
@@ -27,7 +27,7 @@ pub(super) fn read_compact_date(text: &str) -> Option<Timestamp> {
 }
 
 /// The provider's name in the server's own spelling.
-pub(super) fn provider(name: &str) -> String {
+pub(crate) fn provider(name: &str) -> String {
     let known = ["Imdb", "Tmdb", "Tvdb", "TvRage", "AniDB", "AniList", "TvMaze", "Zap2It"];
     let found = known.iter().find(|known| known.eq_ignore_ascii_case(name));
     found.map_or_else(|| name.to_owned(), |known| (*known).to_owned())

@@ -73,7 +73,8 @@ impl Element {
         self
     }
 
-    fn to_json(&self) -> Value {
+    /// As JSON, without a name around it.
+    pub(super) fn to_json(&self) -> Value {
         let mut object = Map::new();
         for (name, value) in &self.attributes {
             object.insert((*name).to_owned(), value.clone());

@@ -1,6 +1,7 @@
 //! How Plex shows an item: the attributes of lists, and what only the page of one item has.
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::element::Element;
 use crate::world::{Content, Kind, Library, Media, Model, UserState};
@@ -116,6 +117,15 @@ pub(super) fn item(model: &Model, user: &str, media: &Media, detail: Detail) -> 
         return element.child(Element::new("Location").with("path", media.path.clone()));
     }
     element
+}
+
+/// An item as webhooks describe it: all that its page has, but no files.
+pub(crate) fn without_files(model: &Model, user: &str, media: &Media) -> Value {
+    let mut described = item(model, user, media, Detail { whole: true, ..Detail::default() }).to_json();
+    if let Some(fields) = described.as_object_mut() {
+        fields.retain(|name, _| name != "Media" && name != "Location");
+    }
+    described
 }
 
 /// Names of the season and show that an item is in.

@@ -221,7 +221,7 @@ pub struct UserState {
 }
 
 /// A playback under way.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     /// Id of the session.
     pub id: String,
@@ -307,51 +307,4 @@ pub struct WriteSeen {
     pub what: Write,
     /// When, by the server's clock.
     pub at: Timestamp,
-}
-
-/// Something that happened, for those who listen (webhooks).
-#[derive(Debug, Clone, PartialEq)]
-pub struct Change {
-    /// When, by the server's clock.
-    pub at: Timestamp,
-    /// Whose state; none for items that come and go.
-    pub user: Option<UserId>,
-    /// Which item.
-    pub item: ItemId,
-    /// What.
-    pub what: What,
-    /// Came in through the API from outside (else: a viewer at this server's own player).
-    pub by_api: bool,
-}
-
-/// Kinds of [`Change`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum What {
-    /// A playback began.
-    Started,
-    /// A playback went on.
-    Progressed,
-    /// A playback was paused.
-    Paused,
-    /// A playback went on after a pause.
-    Resumed,
-    /// A playback ended.
-    Stopped {
-        /// The server counted it as watched to the end.
-        completed: bool,
-    },
-    /// Plex: 90 % were passed and the view was counted.
-    Scrobbled,
-    /// Marked as played.
-    MarkedPlayed,
-    /// Marked as unplayed.
-    MarkedUnplayed,
-    /// State fields were set by the `UserData` route, or a position without a playback.
-    StateSet,
-    /// Favourite or rating changed.
-    Rated,
-    /// An item appeared.
-    Added,
-    /// An item went away.
-    Removed,
 }

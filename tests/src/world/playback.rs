@@ -4,26 +4,15 @@
 
 use jiff::Timestamp;
 
-use super::model::{HistoryEntry, Model, Session, StatePatch, UserState, What, Write, WriteSeen};
+use super::change::What;
+use super::model::{HistoryEntry, Model, Session, StatePatch, UserState, Write, WriteSeen};
 
 impl Model {
     /// A playback begins. Jellyfin and Emby count and stamp it at once; Plex only opens a session.
     pub(crate) fn start(&mut self, now: Timestamp, user: &str, item: &str) -> What {
-        self.sessions.retain(|session| session.user != user || session.item != item);
-        let key = self.number();
-        let mut state = self.state(user, item);
-        self.sessions.push(Session {
-            id: format!("session{key}"),
-            key,
-            user: user.to_owned(),
-            item: item.to_owned(),
-            position_ms: state.position_ms,
-            paused: false,
-            started_at: now,
-            active_at: now,
-            counted: false,
-        });
+        self.open_session(now, user, item);
         if !self.flavor.is_plex() {
+            let mut state = self.state(user, item);
             state.plays += 1;
             state.last_played_at = Some(now);
             if self.flavor.start_clears_played() {
@@ -34,11 +23,28 @@ impl Model {
         What::Started
     }
 
-    /// A playback goes on, or is paused, at `position_ms`. Opens a session if there is none (Plex's timeline).
+    fn open_session(&mut self, now: Timestamp, user: &str, item: &str) {
+        self.sessions.retain(|session| session.user != user || session.item != item);
+        let key = self.number();
+        self.sessions.push(Session {
+            id: format!("session{key}"),
+            key,
+            user: user.to_owned(),
+            item: item.to_owned(),
+            position_ms: self.state(user, item).position_ms,
+            paused: false,
+            started_at: now,
+            active_at: now,
+            counted: false,
+        });
+    }
+
+    /// A playback goes on, or is paused, at `position_ms`. A player that was not heard of before has a session from then
+    /// on; nowhere is that counted.
     pub(crate) fn progress(&mut self, now: Timestamp, user: &str, item: &str, position_ms: u64, paused: bool) -> What {
         let plex = self.flavor.is_plex();
-        if self.session_mut(user, item).is_none() && plex {
-            self.start(now, user, item);
+        if self.session(user, item).is_none() {
+            self.open_session(now, user, item);
         }
         let (mut counted, mut was_paused) = (false, false);
         if let Some(session) = self.session_mut(user, item) {
@@ -78,7 +84,7 @@ impl Model {
         if completed && self.flavor.has_alternate_versions() {
             self.finish_versions(user, item);
         }
-        What::Stopped { completed }
+        What::Stopped { completed, position_ms }
     }
 
     /// A player (or a tool that poses as one) tells a position. Answers whether that counts as watched to the end.
@@ -159,7 +165,8 @@ impl Model {
                 let mut state = self.state(user, item);
                 patch.apply(&mut state);
                 self.put_state(user, item, &state);
-                What::StateSet
+                // All that a Plex lets set this way is a rating.
+                if self.flavor.is_plex() { What::Rated } else { What::StateSet }
             }
             Write::Position { position_ms } => {
                 if self.reach(now, user, item, *position_ms, false) && self.flavor.is_plex() {

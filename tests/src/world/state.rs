@@ -211,6 +211,11 @@ impl Model {
     }
 
     /// The playback that a user has under way of an item.
+    pub fn session(&self, user: &str, item: &str) -> Option<&Session> {
+        self.sessions.iter().find(|session| session.user == user && session.item == item)
+    }
+
+    /// As [`session`](Self::session), to change it.
     pub fn session_mut(&mut self, user: &str, item: &str) -> Option<&mut Session> {
         self.sessions.iter_mut().find(|session| session.user == user && session.item == item)
     }

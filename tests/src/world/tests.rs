@@ -252,7 +252,7 @@ fn listeners_hear_what_happens_and_who_did_it() {
         (What::Added, false),
         (What::Started, false),
         (What::Scrobbled, false),
-        (What::Stopped { completed: true }, false),
+        (What::Stopped { completed: true, position_ms: Some(100 * MINUTE) }, false),
         (What::MarkedUnplayed, true),
     ];
     assert_eq!(kinds, expected);

@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::model::{Model, UserState, What, Write};
+use super::change::{Change, What};
+use super::model::{Model, UserState, Write};
 use super::{World, WorldError};
 
 impl World {
@@ -15,14 +16,12 @@ impl World {
 
     /// The playback has come to `position_ms`.
     pub fn progress(&self, user: &str, item: &str, position_ms: u64) -> Result<(), WorldError> {
-        self.act(user, item, false, |model, now, user, item| model.progress(now, user, item, position_ms, false))
-            .map(drop)
+        self.hear_of(user, item, false, position_ms, false).map(drop)
     }
 
     /// The viewer pauses at `position_ms`.
     pub fn pause(&self, user: &str, item: &str, position_ms: u64) -> Result<(), WorldError> {
-        self.act(user, item, false, |model, now, user, item| model.progress(now, user, item, position_ms, true))
-            .map(drop)
+        self.hear_of(user, item, false, position_ms, true).map(drop)
     }
 
     /// The viewer stops at `position_ms`.
@@ -85,12 +84,31 @@ impl World {
 
     /// Progress reported from outside (`/Sessions/Playing/Progress`, `/:/timeline` while playing).
     pub fn report_progress(&self, user: &str, item: &str, position_ms: u64, paused: bool) -> Result<What, WorldError> {
-        self.act(user, item, true, |model, now, user, item| model.progress(now, user, item, position_ms, paused))
+        self.hear_of(user, item, true, position_ms, paused)
     }
 
     /// A stop reported from outside (`/Sessions/Playing/Stopped`, `/:/timeline` with `state=stopped`).
     pub fn report_stop(&self, user: &str, item: &str, position_ms: Option<u64>) -> Result<What, WorldError> {
         self.act(user, item, true, |model, now, user, item| model.stop(now, user, item, position_ms))
+    }
+
+    /// A player tells where it is. At Plex the first report of one that was never heard of opens a session: a start.
+    fn hear_of(
+        &self,
+        user: &str,
+        item: &str,
+        by_api: bool,
+        position_ms: u64,
+        paused: bool,
+    ) -> Result<What, WorldError> {
+        let unknown = self.read(|model| {
+            let (user, item) = model.resolve(user, item)?;
+            Ok(model.flavor.is_plex() && model.session(&user, &item).is_none())
+        })?;
+        if unknown {
+            self.act(user, item, by_api, Model::start)?;
+        }
+        self.act(user, item, by_api, |model, now, user, item| model.progress(now, user, item, position_ms, paused))
     }
 
     fn act(
@@ -101,12 +119,13 @@ impl World {
         change: impl FnOnce(&mut Model, Timestamp, &str, &str) -> What,
     ) -> Result<What, WorldError> {
         let now = self.now();
-        let (user, item, what) = self.edit(|model| {
+        self.edit(|model| {
             let (user, item) = model.resolve(user, item)?;
+            let before = model.session(&user, &item).cloned();
             let what = change(model, now, &user, &item);
-            Ok((user, item, what))
-        })?;
-        self.tell(now, Some(user), &item, what, by_api);
-        Ok(what)
+            let session = model.session(&user, &item).cloned().or(before);
+            self.tell(model, Change { at: now, user: Some(user), item, what, session, by_api });
+            Ok(what)
+        })
     }
 }
