@@ -105,12 +105,8 @@ async fn after_a_kill_of_worker_and_database_the_next_run_recovers() -> Result<(
             status = child.wait() => ensure!(status?.success() && both),
         }
         child.kill().await?;
-        if both {
-            if let Some(id) = running(&household) {
-                ensure!(
-                    tokio::process::Command::new("kill").args(["-KILL", &id.to_string()]).status().await?.success()
-                );
-            }
+        if both && let Some(id) = running(&household) {
+            ensure!(tokio::process::Command::new("kill").args(["-KILL", &id.to_string()]).status().await?.success());
         }
         emby.heal();
         household.sync(&[]).await?;

@@ -37,3 +37,4 @@ mod together;
 mod trust;
 mod unplays;
 mod vanished_libraries;
+mod webhooks;

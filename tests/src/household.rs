@@ -13,6 +13,7 @@ use tokio::sync::OnceCell;
 
 use crate::plex_tv::PlexTv;
 use crate::postgres;
+use crate::process::Process;
 use crate::server::{Listening, SimServer};
 use crate::world::{TimeSource, World};
 
@@ -45,6 +46,8 @@ pub struct Member {
     pub token: String,
     /// person → account.
     pub users: Vec<(String, String)>,
+    /// The token of its webhook.
+    pub webhook_token: String,
     /// More lines of its spec, indented by two.
     pub spec: String,
 }
@@ -103,7 +106,9 @@ impl Household {
             self.plex_tv.add_server(&world, &url);
         }
         let users = users.iter().map(|(person, account)| ((*person).to_owned(), (*account).to_owned())).collect();
-        let member = Member { sim: Some(sim), world: world.clone(), url, token, users, spec: String::new() };
+        let webhook_token = format!("hook-{name}-{}", uuid::Uuid::new_v4().simple());
+        let member =
+            Member { sim: Some(sim), world: world.clone(), url, token, users, webhook_token, spec: String::new() };
         self.servers.insert(name.to_owned(), member);
         Ok(world)
     }
@@ -162,10 +167,10 @@ impl Household {
             };
             let _ = write!(
                 text,
-                "---\napiVersion: v1\nkind: Secret\nmetadata:\n  name: {name}\nstringData:\n  token: {:?}\n\
+                "---\napiVersion: v1\nkind: Secret\nmetadata:\n  name: {name}\nstringData:\n  token: {:?}\n  webhook: {:?}\n\
                  ---\napiVersion: watchstate.dev/v1alpha1\nkind: MediaServer\nmetadata:\n  name: {name}\nspec:\n  type: {kind}\n  url: {}\n  \
-                 tokenSecretRef:\n    name: {name}\n",
-                member.token, member.url
+                 tokenSecretRef:\n    name: {name}\n  webhook:\n    tokenSecretRef:\n      name: {name}\n      key: webhook\n",
+                member.token, member.webhook_token, member.url
             );
             if !member.users.is_empty() {
                 text.push_str("  users:\n");
@@ -208,8 +213,38 @@ impl Household {
         Ok(self.command(arguments).await?.kill_on_drop(true).spawn()?)
     }
 
+    /// Starts a receiver of webhooks, and waits until it is ready. `address`: `127.0.0.1:0` takes a free port.
+    pub async fn receiver(&self, address: &str, arguments: &[&str]) -> Result<Process> {
+        let all: Vec<&str> = ["--address", address, "--admin-address", "127.0.0.1:0", "--log-format", "json"]
+            .into_iter()
+            .chain(arguments.iter().copied())
+            .collect();
+        let command = self.program("watchstate-webhook", &all).await?;
+        Process::start(command, "webhooks are received").await
+    }
+
+    /// Starts a follower, which writes what changes as soon as it is known, and waits until it is ready.
+    pub async fn follower(&self, arguments: &[&str]) -> Result<Process> {
+        let all: Vec<&str> = ["-v", "--log-format", "json", "push", "--follow", "--admin-address", "127.0.0.1:0"]
+            .into_iter()
+            .chain(arguments.iter().copied())
+            .collect();
+        let command = self.program("watchstate-worker", &all).await?;
+        Process::start(command, "following").await
+    }
+
+    /// The address that a server's webhook has at a receiver.
+    pub fn webhook(&self, receiver: &Process, server: &str) -> Result<String> {
+        let member = self.servers.get(server).with_context(|| format!("there is no server {server}"))?;
+        Ok(format!("http://{}/?apikey={}", receiver.address, member.webhook_token))
+    }
+
     async fn command(&self, arguments: &[&str]) -> Result<Command> {
-        let mut command = Command::new(binary("watchstate-worker").await?);
+        self.program("watchstate-worker", arguments).await
+    }
+
+    async fn program(&self, name: &str, arguments: &[&str]) -> Result<Command> {
+        let mut command = Command::new(binary(name).await?);
         command
             .args(arguments)
             .env_clear()
@@ -259,19 +294,21 @@ pub async fn binary(name: &str) -> Result<PathBuf> {
     Ok(folder.join(name))
 }
 
-/// Builds the worker beside the running program, which stands in `target/<profile>/` or `target/<profile>/deps/`.
+/// Builds worker and receiver beside the running program, which stands in `target/<profile>/` or `target/<profile>/deps/`.
 async fn build() -> Result<PathBuf> {
     let me = std::env::current_exe()?;
     let folder = me.parent().context("a program stands in a folder")?;
     let folder = if folder.ends_with("deps") { folder.parent().context("deps stands in a folder")? } else { folder };
     if std::env::var_os("WATCHSTATE_BUILT").is_none() {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.args(["build", "--quiet", "--package", "watchstate-worker"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        cargo
+            .args(["build", "--quiet", "--package", "watchstate-worker", "--package", "watchstate-webhook"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"));
         if !cfg!(debug_assertions) {
             cargo.arg("--release");
         }
         let status = cargo.status().await.context("cargo can't be run")?;
-        ensure!(status.success(), "the worker doesn't build");
+        ensure!(status.success(), "worker and receiver don't build");
     }
     Ok(folder.to_owned())
 }

@@ -10,6 +10,7 @@ pub mod mediabrowser;
 pub mod plex;
 pub mod plex_tv;
 pub mod postgres;
+pub mod process;
 pub mod server;
 pub mod webhook;
 pub mod world;

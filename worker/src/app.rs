@@ -1,6 +1,6 @@
 //! What every verb needs: the database, the clock, the folders, how to print.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 use watchstate_runtime::clock::Clock;
 use watchstate_runtime::metrics::Metrics;
-use watchstate_store::embedded::{Embedded, Folders};
+use watchstate_store::embedded::{self, Embedded};
 use watchstate_store::registry::SchedulePolicy;
 use watchstate_store::{Store, registry};
 
@@ -60,7 +60,7 @@ impl App {
         clock: Clock,
         progress: Progress,
     ) -> Result<Self> {
-        let data = settings.data.clone().or_else(data_folder).ok_or_else(|| {
+        let data = settings.data.clone().or_else(embedded::data_folder).ok_or_else(|| {
             Misconfigured(
                 "there is no home folder to keep data in: name a folder with --data, or WATCHSTATE_DATA".to_owned(),
             )
@@ -68,15 +68,7 @@ impl App {
         let plex_tv = settings.plex_tv.as_deref().unwrap_or(watchstate_servers::PLEX_TV);
         let plex_tv = Url::parse(plex_tv)
             .map_err(|error| Misconfigured(format!("WATCHSTATE_PLEX_TV_URL {plex_tv:?} is no address: {error}")))?;
-        let (store, embedded) = if let Some(url) = &settings.database {
-            (Store::connect(url, CONNECTIONS).await?, None)
-        } else {
-            let folder = data.join("postgres");
-            let programs =
-                std::env::var_os("WATCHSTATE_POSTGRES_PROGRAMS").map_or_else(|| folder.join("programs"), PathBuf::from);
-            let embedded = Embedded::start(Folders { programs, data: folder }).await?;
-            (Store::connect(&embedded.url(), CONNECTIONS).await?, Some(embedded))
-        };
+        let (store, embedded) = embedded::open(settings.database.as_deref(), &data, CONNECTIONS).await?;
         store.migrate().await?;
         let mut connection = store.acquire().await?;
         let client_id = registry::installation(&mut connection).await?.to_string();
@@ -114,7 +106,9 @@ impl App {
 /// The policy that holds for a process of this schedule; the defaults where there is none (any more).
 pub fn policy_of(schedules: Vec<(String, SchedulePolicy)>, schedule: Option<&str>) -> SchedulePolicy {
     match schedule {
-        Some(name) => schedules.into_iter().find(|(known, _)| known == name).map(|(_, policy)| policy).unwrap_or_default(),
+        Some(name) => {
+            schedules.into_iter().find(|(known, _)| known == name).map(|(_, policy)| policy).unwrap_or_default()
+        }
         None => choose(schedules, None).map(|(_, policy)| policy).unwrap_or_default(),
     }
 }
@@ -136,18 +130,4 @@ fn choose(
         Some((name, policy)) if schedules.is_empty() => Ok((Some(name), policy)),
         _ => Ok((None, SchedulePolicy::default())),
     }
-}
-
-/// `$XDG_DATA_HOME/watchstate`, else `~/.local/share/watchstate`. Root's own home is closed to the user that the database runs as, so root keeps
-/// it where services keep theirs.
-fn data_folder() -> Option<PathBuf> {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    if let Some(data) = set("XDG_DATA_HOME") {
-        return Some(data.join("watchstate"));
-    }
-    let home = set("HOME")?;
-    if home.as_path() == Path::new("/root") {
-        return Some(PathBuf::from("/var/lib/watchstate"));
-    }
-    Some(home.join(".local/share/watchstate"))
 }

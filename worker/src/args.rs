@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use watchstate_runtime::admin::AdminArgs;
 use watchstate_runtime::logs::LogArgs;
+use watchstate_store::inbox::Verdict;
 
 /// Keeps Plex, Jellyfin and Emby in agreement about what you have watched.
 #[derive(Debug, Parser)]
@@ -97,6 +98,9 @@ pub enum Verb {
     /// Writes that wait, or were given up: list, retry
     #[command(subcommand)]
     Outbox(OutboxVerb),
+    /// What webhooks brought, and what became of it: list, show, replay
+    #[command(subcommand)]
+    Inbox(InboxVerb),
     /// Remove old runs, events, and titles that no server has any more and nobody watched
     Prune(PruneArgs),
     /// Write one JSON Lines file a person
@@ -200,12 +204,70 @@ pub enum ServersVerb {
         /// Its name
         name: String,
     },
+    /// The address to paste into a server, so that it sends its webhooks here
+    Token(TokenArgs),
     /// Reach, authenticate, version, clock: asks the servers now
     Check {
         /// Which servers
         #[command(flatten)]
         selection: Selection,
     },
+}
+
+/// `servers token`.
+#[derive(Debug, Clone, Args)]
+pub struct TokenArgs {
+    /// The server's name
+    pub name: String,
+    /// Make a new token; the old one is refused from now on
+    #[arg(long)]
+    pub rotate: bool,
+    /// Where the receiver is reached from the server
+    #[arg(long, env = "WATCHSTATE_WEBHOOK_URL", default_value = "http://localhost:8080", value_name = "URL")]
+    pub url: url::Url,
+}
+
+/// `inbox`.
+#[derive(Debug, Subcommand)]
+pub enum InboxVerb {
+    /// The events, the newest first
+    List {
+        /// Only those that were accepted, ignored, held, unmatched, or are waiting or lookup
+        #[arg(long, value_parser = parse_verdict)]
+        verdict: Option<Verdict>,
+        /// Only those of this server
+        #[arg(short, long)]
+        server: Option<String>,
+        /// Only those of titles with this in their name
+        #[arg(short, long)]
+        title: Option<String>,
+        /// At most so many
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..))]
+        limit: i64,
+    },
+    /// One event: what it said, what became of it, and why
+    Show {
+        /// The event's number
+        event: i64,
+    },
+    /// Merge an event once more: after a mapping, a library or a policy was put right
+    Replay {
+        /// The event's number
+        event: i64,
+    },
+    /// Raw requests, where the receiver keeps them (watchstate-webhook --keep-requests 2h)
+    Requests {
+        /// At most so many, the newest first
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(i64).range(1..))]
+        limit: i64,
+    },
+}
+
+fn parse_verdict(word: &str) -> Result<Verdict, String> {
+    Verdict::ALL.into_iter().find(|verdict| verdict.as_str() == word).ok_or_else(|| {
+        let words: Vec<&str> = Verdict::ALL.iter().map(|verdict| verdict.as_str()).collect();
+        format!("one of {} is expected", words.join(", "))
+    })
 }
 
 /// `state`.

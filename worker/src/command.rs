@@ -1,7 +1,8 @@
-//! What people ask: one file a verb. They read the store and print; only `held`, `outbox`, `prune` and `restore` change it.
+//! What people ask: one file a verb. They read the store and print; only `held`, `inbox`, `outbox`, `prune` and `restore` change it.
 
 pub mod backup;
 pub mod held;
+pub mod inbox;
 pub mod outbox;
 pub mod prune;
 pub mod restore;

@@ -12,7 +12,9 @@ use watchstate_domain::item::ServerKind;
 use watchstate_runtime::Exit;
 use watchstate_runtime::metrics::{self, Kind, Metrics, Operation, RequestOutcome, ServerName};
 use watchstate_runtime::redact;
-use watchstate_servers::{AccountView, Connection, ErrorKind, Identity, Limits, MediaServer, RequestObserver, ServerError, Tls};
+use watchstate_servers::{
+    AccountView, Connection, ErrorKind, Identity, Limits, MediaServer, RequestObserver, ServerError, Tls,
+};
 use watchstate_store as store;
 use watchstate_store::registry::{self, Account, Server};
 

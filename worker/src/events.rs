@@ -56,7 +56,8 @@ pub async fn look_up(app: &App, contact: &Contact, connection: &mut Connection) 
             // What keeps a server from answering isn't the events' fault: each waits a little longer every time.
             let tries = open.iter().map(|event| event.attempts).max().unwrap_or_default();
             let wait = FIRST_WAIT.saturating_mul(1 << tries.clamp(0, 16)).min(LONGEST_WAIT);
-            let next = app.clock.now().saturating_add(wait).unwrap_or(app.clock.now());
+            let now = app.clock.now();
+            let next = now.saturating_add(wait).unwrap_or(now);
             let ids: Vec<i64> = open.iter().map(|event| event.id).collect();
             inbox::postpone(connection, &ids, next, &trouble.message).await?;
             return Err(trouble);
@@ -138,20 +139,17 @@ impl Looking<'_> {
         let mut part: Option<HashMap<String, i64>> = None;
         for item in there {
             let held = known.iter().find(|known| known.remote_id == item.remote_id);
-            let library = match held.and_then(|held| held.library_id) {
-                Some(library_id) => Some(library_id),
-                None => {
-                    if part.is_none() {
-                        part = Some(self.libraries(view, connection).await?);
-                    }
-                    let lies_in = match told.get(item.remote_id.as_str()) {
-                        Some(library) => vec![(*library).to_owned()],
-                        None => unless_stopped(self.app, view.libraries_of(&item.remote_id)).await?,
-                    };
-                    let part = part.as_ref();
-                    lies_in.iter().find_map(|library| part?.get(library).copied())
+            let mut library = held.and_then(|held| held.library_id);
+            if library.is_none() {
+                if part.is_none() {
+                    part = Some(self.libraries(view, connection).await?);
                 }
-            };
+                let lies_in = match told.get(item.remote_id.as_str()) {
+                    Some(library) => vec![(*library).to_owned()],
+                    None => unless_stopped(self.app, view.libraries_of(&item.remote_id)).await?,
+                };
+                library = lies_in.iter().find_map(|library| part.as_ref()?.get(library).copied());
+            }
             match library {
                 Some(library_id) => by_library.entry(library_id).or_default().push(item),
                 None => others.push(item.remote_id),

@@ -78,6 +78,7 @@ async fn verb(app: &App, verb: Verb) -> Result<Exit> {
         Verb::Runs(args) => command::runs::run(app, &args).await,
         Verb::Held(verb) => command::held::run(app, verb).await,
         Verb::Outbox(verb) => command::outbox::run(app, verb).await,
+        Verb::Inbox(verb) => command::inbox::run(app, verb).await,
         Verb::Prune(args) => command::prune::run(app, &args).await,
         Verb::Backup(args) => command::backup::run(app, &args).await,
         Verb::Restore(args) => command::restore::run(app, &args).await,

@@ -1,6 +1,6 @@
 //! The folder of tokens: one folder a server. In a pod it is a projected Secret volume, without a cluster `apply` writes it.
 //!
-//! `<server>/token`, or `<server>/username` and `<server>/password`; `<server>/ca.crt`; `<server>/users/<person>/token` and `…/pin`, where
+//! `<server>/token`, or `<server>/username` and `<server>/password`; `<server>/ca.crt`; `<server>/webhook-token`; `<server>/users/<person>/token` and `…/pin`, where
 //! [`person_folder`] makes `<person>` of the person's name: whoever mounts such a folder must name it the same way.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ mod person;
 mod write;
 
 pub use person::person_folder;
-pub use write::{remove, write};
+pub use write::{keep_webhook_token, remove, write};
 
 /// A Plex token, an API key, an access token.
 pub const TOKEN: &str = "token";
@@ -25,6 +25,8 @@ pub const USERNAME: &str = "username";
 pub const PASSWORD: &str = "password";
 /// Certificates of a private authority, in PEM.
 pub const CA_CRT: &str = "ca.crt";
+/// The token that the server's webhook events carry: shown to whoever sets it up, never needed by a worker.
+pub const WEBHOOK_TOKEN: &str = "webhook-token";
 /// The PIN of an account in a Plex home.
 pub const PIN: &str = "pin";
 const USERS: &str = "users";
@@ -173,6 +175,14 @@ pub fn held(tokens: &Path, server: &str) -> Result<Held, SecretsError> {
     Ok(held)
 }
 
+/// The token of a server's webhook, where it is kept here.
+///
+/// # Errors
+/// The file can't be read, or holds no text.
+pub fn webhook_token(tokens: &Path, server: &str) -> Result<Option<SecretString>, SecretsError> {
+    Folder::of(tokens, server)?.secret(WEBHOOK_TOKEN)
+}
+
 /// The file of a person's secret, relative to the server's folder: `users/anna/pin`.
 pub fn of_person(person: &str, file: &str) -> String {
     format!("{USERS}/{}/{file}", person_folder(person))
@@ -200,7 +210,7 @@ impl<'a> Folder<'a> {
 
     /// The files of the layout that are there, relative; other files are none of ours.
     fn files(&self) -> Result<Vec<String>, SecretsError> {
-        let mut files: Vec<String> = [TOKEN, USERNAME, PASSWORD, CA_CRT].map(str::to_owned).into();
+        let mut files: Vec<String> = [TOKEN, USERNAME, PASSWORD, CA_CRT, WEBHOOK_TOKEN].map(str::to_owned).into();
         for person in self.entries(Path::new(USERS))? {
             files.extend([TOKEN, PIN].map(|file| format!("{USERS}/{person}/{file}")));
         }

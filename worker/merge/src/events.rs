@@ -221,10 +221,8 @@ impl Merging<'_> {
         remote_ids.dedup();
         let known = items::known(connection, self.server.id, self.account.id, &remote_ids).await?;
         let keys: Vec<i64> = known.iter().map(|known| known.item_id).collect();
-        let mut gathered = Gathered {
-            other_libraries: items::in_other_libraries(connection, &keys).await?,
-            ..Gathered::default()
-        };
+        let mut gathered =
+            Gathered { other_libraries: items::in_other_libraries(connection, &keys).await?, ..Gathered::default() };
         for (item_id, title) in items::titles_of(connection, &keys).await? {
             gathered.titles.entry(item_id).or_default().push(title);
         }
@@ -252,9 +250,9 @@ impl Merging<'_> {
             outcome.nothing(event, Verdict::Ignored, Reason::OtherLibrary);
             return Ok(());
         }
-        let base = known.as_ref().and_then(|known| {
-            known.observation.map(|observation| Base { observation, told_at: known.told_at })
-        });
+        let base = known
+            .as_ref()
+            .and_then(|known| known.observation.map(|observation| Base { observation, told_at: known.told_at }));
         let runtime_ms = known.as_ref().and_then(|known| known.runtime_ms).or(item.runtime_ms);
         match self.meaning(event, base.as_ref(), runtime_ms) {
             Meaning::Nothing(reason) if reason.is_known() => outcome.nothing(event, Verdict::Accepted, reason),
@@ -336,15 +334,13 @@ impl Merging<'_> {
         if let Some(observation) = happened.observation {
             let rule = happened.rule.unwrap_or(Rule::Adopted);
             let told_at = event.notice.sent_at;
-            gathered
-                .observed
-                .insert(known.item_id, Observed { item_id: known.item_id, observation, rule, told_at });
+            gathered.observed.insert(known.item_id, Observed { item_id: known.item_id, observation, rule, told_at });
             if let Some(known) = gathered.known.get_mut(&known.remote_id) {
                 known.observation = Some(observation);
                 known.told_at = told_at.or(known.told_at);
             }
         }
-        self.tell(event, &titles, happened, gathered);
+        Self::tell(event, &titles, happened, gathered);
         outcome.accepted(event, happened.rule);
         Ok(())
     }
@@ -364,13 +360,13 @@ impl Merging<'_> {
             let played: Vec<Event> =
                 happened.events.iter().filter(|event| !matches!(event, Event::Unplayed { .. })).copied().collect();
             let told = Happened { events: played, ..happened.clone() };
-            self.tell(event, &[title], &told, gathered);
+            Self::tell(event, &[title], &told, gathered);
         }
         self.look_up(event, Reason::NotKnown, Found::Nothing, outcome);
         Ok(())
     }
 
-    fn tell(&self, event: &Open, titles: &[TitleId], happened: &Happened, gathered: &mut Gathered) {
+    fn tell(event: &Open, titles: &[TitleId], happened: &Happened, gathered: &mut Gathered) {
         let rule = happened.rule.unwrap_or(Rule::Adopted);
         for title in titles {
             // A position in a file of several episodes says nothing of any of them.
@@ -396,7 +392,11 @@ impl Merging<'_> {
             return Ok(false);
         }
         let plan = plans::hold(connection, self.server.id, self.account.id, &unplay, played, self.now).await?;
-        tracing::warn!(server = self.server.name, plan, "too many titles were un-played at once: held, see `held show {plan}`");
+        tracing::warn!(
+            server = self.server.name,
+            plan,
+            "too many titles were un-played at once: held, see `held show {plan}`"
+        );
         Ok(true)
     }
 }

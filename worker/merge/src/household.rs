@@ -12,7 +12,8 @@ pub struct Household {
     pub servers: HashMap<i64, Server>,
     /// The accounts.
     pub accounts: HashMap<i64, Account>,
-    schedules: Vec<(String, SchedulePolicy)>,
+    /// The schedules' policies, by name.
+    pub schedules: Vec<(String, SchedulePolicy)>,
 }
 
 impl Household {

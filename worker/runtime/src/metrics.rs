@@ -14,10 +14,12 @@ mod guards;
 
 pub use declare::{Counter, Gauge, Histogram, LabelValue, Labels};
 use declare::{label_values, labels, metrics};
-pub use guards::{RequestGuard, RunGuard};
+pub use guards::{InFlight, RequestGuard, RunGuard};
 
 /// Local servers answer in milliseconds, pages of large libraries take seconds, time-outs are at 30 and above.
 const REQUEST_SECONDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+/// A commit takes a millisecond or two, a spooled file about as long; a database that is away is given up after five seconds.
+const DURABLE_SECONDS: [f64; 11] = [0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 5.0];
 /// Below a second is the aim with a follower running, minutes is the way by scheduled jobs.
 const DELIVERY_SECONDS: [f64; 12] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 600.0, 3_600.0, 86_400.0];
 /// From an import that finds nothing new to the first reading of everything.
@@ -59,6 +61,17 @@ metrics! {
         /// Held plans that wait for approval now. Alert on any.
         held_plans: Gauge<Server>;
 
+        /// Events that webhooks brought, by what became of them. Alert on unmatched ones, and when none comes from a server for days.
+        events_received_total: Counter<Received>;
+        /// Requests to the receiver that were refused. Alert on tokens: somebody tries, or a server holds an old one.
+        requests_refused_total: Counter<Refused>;
+        /// From the last byte of a request to the moment when its events were safe.
+        event_durable_duration_seconds: Histogram<Kept>, buckets DURABLE_SECONDS;
+        /// Requests that are being answered.
+        requests_in_flight: Gauge<OfComponent>;
+        /// Events that wait on local disk for the database. Alert when they stay.
+        spooled_events: Gauge<OfComponent>;
+
         /// How long runs took, by how they ended.
         run_duration_seconds: Histogram<Run>, buckets RUN_SECONDS;
         /// When a run of this verb last ended well, in seconds since 1970. Alert when it is older than two of its schedules.
@@ -81,6 +94,14 @@ labels! {
     Written { server: ServerName, outcome: WriteOutcome }
     /// A part of the outbox.
     Outbox { server: ServerName, state: OutboxState }
+    /// An event and what became of it; reasons are the words of the domain's `Reason`.
+    Received { kind: Kind, verdict: &'static str, reason: &'static str }
+    /// A request that was refused.
+    Refused { why: Refusal }
+    /// Where events were kept first.
+    Kept { place: Place }
+    /// A part of the installation.
+    OfComponent { component: &'static str }
     /// A verb alone.
     OfVerb { verb: Verb }
     /// A run and how it ended.
@@ -188,6 +209,30 @@ label_values! {
         Failed = "failed",
         /// Failed too often, or in a way that trying can't help.
         Dead = "dead",
+    }
+    /// Why a request was refused.
+    Refusal {
+        /// No token, or not one of ours (401).
+        Token = "token",
+        /// Too many wrong tokens from one address (429).
+        TooManyTokens = "too_many_tokens",
+        /// The body isn't an event of any server (400).
+        Unreadable = "unreadable",
+        /// The body is too large (413).
+        TooLarge = "too_large",
+        /// The body took too long (408).
+        TooSlow = "too_slow",
+        /// Neither database nor spool could take it (503).
+        NoRoom = "no_room",
+        /// The registry wasn't read yet (503).
+        NotReady = "not_ready",
+    }
+    /// Where an event is safe.
+    Place {
+        /// In the database.
+        Database = "database",
+        /// On local disk, until the database is back.
+        Spool = "spool",
     }
     /// Where a write in the outbox stands.
     OutboxState {

@@ -75,11 +75,14 @@ pub fn resolve(
             Ok(None) if !webhook_known => problems.push(reference.leads_nowhere()),
             Ok(secret) => {
                 resolved.webhook_token_sha256 =
-                    secret.map(|secret| Sha256::digest(secret.expose_secret().as_bytes()).to_vec());
+                    secret.as_ref().map(|secret| Sha256::digest(secret.expose_secret().as_bytes()).to_vec());
+                resolved.secrets.insert(secrets::WEBHOOK_TOKEN.to_owned(), secret);
             }
             Err(problem) => problems.push(problem),
         }
     }
+    // A token that `servers token` made stays until the resource names one.
+    resolved.secrets.entry(secrets::WEBHOOK_TOKEN.to_owned()).or_insert(None);
     if problems.is_empty() { Ok(resolved) } else { Err(problems) }
 }
 
@@ -170,13 +173,17 @@ mod tests {
             ("token", Some("hush-token")),
             ("users/Zo%C3%AB/pin", Some("4711")),
             ("users/ben/token", Some("hush-ben")),
+            ("webhook-token", Some("hush-token")),
         ];
         assert_eq!(plain(&resolved), expected);
         assert_eq!(resolved.webhook_token_sha256, Some(Sha256::digest(b"hush-token").to_vec()));
         assert!(!format!("{resolved:?}").contains("hush"));
 
         let login = resolve(&spec("loginSecretRef: {name: s}"), &secrets(), &Held::new(), false).unwrap();
-        assert_eq!(plain(&login), [("password", Some(" hush pass ")), ("username", Some("root"))]);
+        assert_eq!(
+            plain(&login),
+            [("password", Some(" hush pass ")), ("username", Some("root")), ("webhook-token", None)]
+        );
         assert_eq!(login.webhook_token_sha256, None);
     }
 
@@ -185,7 +192,7 @@ mod tests {
         let held = Held::from([("token".to_owned(), SecretString::from("hush"))]);
         let fields = "tokenSecretRef: {name: gone}, webhook: {tokenSecretRef: {name: gone}}";
         let resolved = resolve(&spec(fields), &secrets(), &held, true).unwrap();
-        assert_eq!(plain(&resolved), [("token", None)]);
+        assert_eq!(plain(&resolved), [("token", None), ("webhook-token", None)]);
         assert_eq!(resolved.webhook_token_sha256, None);
     }
 

@@ -1,5 +1,7 @@
 //! `servers`: what the registry knows of the media servers, and what they answer now.
 
+mod token;
+
 use anyhow::Result;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -21,11 +23,12 @@ use crate::output::{self, Sheet};
 /// Runs of one server that `show` shows.
 const LAST_RUNS: i64 = 5;
 
-/// Runs `servers list`, `show` or `check`.
+/// Runs `servers list`, `show`, `token` or `check`.
 pub async fn run(app: &App, verb: ServersVerb) -> Result<Exit> {
     match verb {
         ServersVerb::List => list(app).await,
         ServersVerb::Show { name } => show(app, &name).await,
+        ServersVerb::Token(args) => token::run(app, &args).await,
         ServersVerb::Check { selection } => {
             let checked = contact::check(app, &selection).await?;
             output::print(app.format, &checked, |checked| checks(checked))?;

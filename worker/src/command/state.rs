@@ -13,11 +13,11 @@ use watchstate_store::report::oddities::{self, Odd, Oddity};
 use watchstate_store::report::titles::{self, Watched};
 use watchstate_store::{Connection, outbox, report};
 
+use crate::Misconfigured;
 use crate::app::App;
 use crate::args::StateArgs;
 use crate::command::servers;
 use crate::output::{self, Sheet};
-use crate::Misconfigured;
 
 /// Titles that are looked up at a time.
 const BATCH: usize = 1_000;
@@ -137,7 +137,8 @@ async fn held(
     for (account_id, (server_id, items)) in items {
         let Some(server) = servers.get(&server_id) else { continue };
         let candidates = outbox::load(connection, account_id, &items.into_iter().collect::<Vec<_>>()).await?;
-        for candidate in candidates.iter().filter(|candidate| wanted(server, app.policy.progress, candidate).is_some()) {
+        for candidate in candidates.iter().filter(|candidate| wanted(server, app.policy.progress, candidate).is_some())
+        {
             for key in places.get(&(account_id, candidate.item_id)).into_iter().flatten() {
                 held.entry(*key).or_default().1.insert(server.name.clone());
             }

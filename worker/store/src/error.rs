@@ -35,6 +35,14 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Postgres' code of the error, where Postgres refused something.
+    pub fn sqlstate(&self) -> Option<String> {
+        match self {
+            Self::Query(sqlx::Error::Database(error)) => error.code().map(std::borrow::Cow::into_owned),
+            _ => None,
+        }
+    }
+
     /// True where trying again later may help.
     pub const fn is_retryable(&self) -> bool {
         matches!(self, Self::Connect(_) | Self::Query(_) | Self::Embedded(_))

@@ -142,7 +142,9 @@ pub async fn claim(connection: &mut Connection, limit: i64) -> Result<Vec<Open>>
     .fetch_all(connection)
     .await?;
     rows.into_iter()
-        .filter_map(|row| Some(open(row.id, row.server_id?, row.account_id, row.received_at, row.payload, row.attempts)))
+        .filter_map(|row| {
+            Some(open(row.id, row.server_id?, row.account_id, row.received_at, row.payload, row.attempts))
+        })
         .collect()
 }
 
@@ -332,14 +334,17 @@ pub async fn list(connection: &mut Connection, filter: &Filter<'_>, limit: i64) 
         .collect()
 }
 
-/// Lets an event be merged anew. `account_id`: whose it is, as it is resolved now. False where there is none with this key, or it never was of a server.
-pub async fn replay(connection: &mut Connection, id: i64, account_id: Option<i64>) -> Result<bool> {
+/// Lets an event be merged anew, for the account that it belongs to by now. False where there is none with this key, or it is of no server.
+pub async fn replay(connection: &mut Connection, id: i64) -> Result<bool> {
     let changed = sqlx::query!(
-        r#"update inbox set verdict = 'waiting', reason = null, rule = null, handled_at = null, attempts = 0, next_try_at = null,
-               account_id = coalesce($2, account_id)
-           where id = $1 and server_id is not null"#,
+        r#"update inbox i set verdict = 'waiting', reason = null, rule = null, handled_at = null, attempts = 0, next_try_at = null,
+               account_id = coalesce(i.account_id, (
+                   select case when count(*) = 1 then min(a.id) end from account a
+                   where a.server_id = i.server_id and (
+                       coalesce(a.remote_id, a.configured) = i.payload #>> '{account,id}'
+                       or lower(coalesce(a.remote_name, a.configured)) = lower(i.payload #>> '{account,name}'))))
+           where i.id = $1 and i.server_id is not null"#,
         id,
-        account_id,
     )
     .execute(connection)
     .await?

@@ -186,13 +186,8 @@ fn marked_unplayed(known: Option<&Observation>, context: &Context) -> Meaning {
     if !known.state.played {
         return Meaning::Nothing(Reason::AsKnown);
     }
-    let observation = Observation {
-        state: ItemState::default(),
-        finished_plays: 0,
-        true_at: context.now,
-        expected: None,
-        ..*known
-    };
+    let observation =
+        Observation { state: ItemState::default(), finished_plays: 0, true_at: context.now, expected: None, ..*known };
     let (events, rule) = match context.unplayed {
         Unplayed::Follow => (vec![Event::Unplayed { order: context.now }], Rule::NewlyUnplayed),
         Unplayed::Ignore => (Vec::new(), Rule::UnplayedIgnored),
@@ -208,8 +203,8 @@ fn position(position_ms: u64, known: Option<&Observation>, runtime_ms: Option<u6
     if position_ms == 0 || position_ms < policy.minimum_ms {
         return Meaning::Nothing(Reason::BelowMinimum);
     }
-    let near_the_end = runtime_ms
-        .is_some_and(|runtime| position_ms.saturating_mul(100) >= runtime.saturating_mul(FINISHED_PERCENT));
+    let near_the_end =
+        runtime_ms.is_some_and(|runtime| position_ms.saturating_mul(100) >= runtime.saturating_mul(FINISHED_PERCENT));
     if near_the_end {
         return Meaning::Nothing(Reason::NearTheEnd);
     }

@@ -77,6 +77,11 @@ impl<L: Labels> Family for Counter<L> {
 pub struct Gauge<L>(GaugeVec, PhantomData<fn(&L)>);
 
 impl<L: Labels> Gauge<L> {
+    /// Moves it by so much, up or down.
+    pub fn add(&self, labels: &L, by: f64) {
+        self.0.with_label_values(&labels.values()).add(by);
+    }
+
     /// The value now.
     pub fn set(&self, labels: &L, value: f64) {
         self.0.with_label_values(&labels.values()).set(value);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Call, Metrics, Request, RequestOutcome, RunOutcome, Verb};
+use super::{Call, Metrics, OfComponent, Request, RequestOutcome, RunOutcome, Verb};
 
 impl Metrics {
     /// Measures one request from now on; dropped without [`RequestGuard::finish`], it counts as abandoned.
@@ -14,6 +14,29 @@ impl Metrics {
     /// Measures one run from now on; dropped without [`RunGuard::finish`], it counts as abandoned.
     pub fn run(self: &Arc<Self>, verb: Verb) -> RunGuard {
         RunGuard { metrics: self.clone(), verb, began: Instant::now(), outcome: RunOutcome::Abandoned }
+    }
+}
+
+impl Metrics {
+    /// Counts a request that a component answers as in flight, until the guard is dropped.
+    pub fn in_flight(self: &Arc<Self>, component: &'static str) -> InFlight {
+        let of = OfComponent { component };
+        self.requests_in_flight.add(&of, 1.0);
+        InFlight { metrics: self.clone(), of }
+    }
+}
+
+/// A request that is being answered.
+#[derive(Debug)]
+#[must_use = "dropped at once, the request is not in flight"]
+pub struct InFlight {
+    metrics: Arc<Metrics>,
+    of: OfComponent,
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.metrics.requests_in_flight.add(&self.of, -1.0);
     }
 }
 

@@ -1,0 +1,221 @@
+//! Where events become safe: in the database, many requests with one commit; in the spool while the database is away. Only then is a request answered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::{Instant, sleep_until, timeout};
+use watchstate_runtime::metrics::{Metrics, OfComponent, Place};
+use watchstate_runtime::redact;
+use watchstate_store::inbox::{self, Received};
+use watchstate_store::{Store, StoreError};
+
+use crate::spool::{Spool, SpoolError};
+
+/// Requests that are stored with one commit, at most.
+const TOGETHER: usize = 256;
+/// Requests that may wait for it.
+const WAITING: usize = 1_024;
+/// So long a database may take before it counts as away.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often is tried whether it is back.
+const RETRY: Duration = Duration::from_secs(1);
+/// Batches of the spool that are read back before the next requests are looked at.
+const READ_BACK: usize = 50;
+
+/// Neither the database nor the spool could take the events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no room for events: the database is away and the spool is full or broken")]
+pub struct NoRoom;
+
+struct Request {
+    events: Vec<Received>,
+    answer: oneshot::Sender<Result<Place, NoRoom>>,
+}
+
+/// Takes events. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Journal(mpsc::Sender<Request>);
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} events", self.events.len())
+    }
+}
+
+impl Journal {
+    /// Makes events safe. Once this returns well, they outlive a crash.
+    pub async fn keep(&self, events: Vec<Received>) -> Result<Place, NoRoom> {
+        let (answer, answered) = oneshot::channel();
+        self.0.send_timeout(Request { events, answer }, PATIENCE).await.map_err(|_| NoRoom)?;
+        answered.await.unwrap_or(Err(NoRoom))
+    }
+}
+
+/// Writes the journal, until every [`Journal`] is gone.
+#[derive(Debug)]
+pub struct Writer {
+    requests: mpsc::Receiver<Request>,
+    store: Store,
+    spool: Spool,
+    metrics: Arc<Metrics>,
+    /// Told when there is something to merge.
+    events: Arc<Notify>,
+    /// When to try the database again; None: it is there.
+    retry: Option<Instant>,
+}
+
+/// A journal and its writer.
+pub fn open(store: Store, spool: Spool, metrics: Arc<Metrics>, events: Arc<Notify>) -> (Journal, Writer) {
+    let (sender, requests) = mpsc::channel(WAITING);
+    // What an earlier process left goes first.
+    let retry = (!spool.is_empty()).then(Instant::now);
+    (Journal(sender), Writer { requests, store, spool, metrics, events, retry })
+}
+
+impl Writer {
+    /// Writes until every journal is gone; what the spool holds then stays there for the next process, if the database is away.
+    pub async fn run(mut self) {
+        let mut requests = Vec::with_capacity(TOGETHER);
+        loop {
+            let retry = self.retry.unwrap_or_else(Instant::now);
+            tokio::select! {
+                biased;
+                () = sleep_until(retry), if self.retry.is_some() => self.read_back().await,
+                received = self.requests.recv_many(&mut requests, TOGETHER) => {
+                    if received == 0 {
+                        break;
+                    }
+                    self.write(std::mem::take(&mut requests)).await;
+                }
+            }
+        }
+        if self.retry.is_some() {
+            self.read_back().await;
+        }
+        if !self.spool.is_empty() {
+            tracing::warn!(
+                events = self.spool.events(),
+                "events stay in the spool for the next process: the database is away"
+            );
+        }
+    }
+
+    async fn write(&mut self, requests: Vec<Request>) {
+        let (lists, answers): (Vec<_>, Vec<_>) =
+            requests.into_iter().map(|request| (request.events, request.answer)).unzip();
+        let events: Vec<Received> = lists.into_iter().flatten().collect();
+        let kept = if self.retry.is_none() { self.store(&events).await } else { Err(None) };
+        let outcome = match kept {
+            Ok(()) => {
+                self.events.notify_one();
+                Ok(Place::Database)
+            }
+            Err(error) => {
+                if let Some(error) = error {
+                    tracing::warn!("the database is away, events go to the spool: {error}");
+                }
+                self.retry.get_or_insert_with(|| Instant::now() + RETRY);
+                let put = tokio::task::block_in_place(|| self.spool.put(&events));
+                self.gauge();
+                put.map(|()| Place::Spool).map_err(|error| {
+                    tracing::error!("events are refused: {}", redact::chain(&error));
+                    NoRoom
+                })
+            }
+        };
+        for answer in answers {
+            // Whoever hung up will send it again, and it will be known.
+            let _ = answer.send(outcome);
+        }
+    }
+
+    /// Stores events in the database. An error says that it is away, and why where that is new.
+    async fn store(&self, events: &[Received]) -> Result<(), Option<String>> {
+        match self.insert(events).await {
+            Ok(()) => Ok(()),
+            Err(Failure::Data(_)) => {
+                // One of them can't be stored, ever: it must not keep the others out.
+                for event in events {
+                    match self.insert(std::slice::from_ref(event)).await {
+                        Ok(()) => {}
+                        Err(Failure::Data(error)) => {
+                            tracing::error!(
+                                event = event.notice.event,
+                                "an event can't be stored, and is put aside in the spool: {error}"
+                            );
+                            tokio::task::block_in_place(|| self.spool.refuse(event))
+                                .map_err(|error| Some(redact::chain(&error)))?;
+                        }
+                        Err(Failure::Away(error)) => return Err(Some(error)),
+                    }
+                }
+                Ok(())
+            }
+            Err(Failure::Away(error)) => Err(Some(error)),
+        }
+    }
+
+    async fn insert(&self, events: &[Received]) -> Result<(), Failure> {
+        let storing = async {
+            let mut connection = self.store.acquire().await?;
+            inbox::receive(&mut connection, events).await
+        };
+        match timeout(PATIENCE, storing).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) if is_of_data(&error) => Err(Failure::Data(redact::chain(&error))),
+            Ok(Err(error)) => Err(Failure::Away(redact::chain(&error))),
+            Err(_) => Err(Failure::Away("it takes too long".to_owned())),
+        }
+    }
+
+    /// Reads the spool back into the database, in order, until it is empty or the database fails again.
+    async fn read_back(&mut self) {
+        for _ in 0..READ_BACK {
+            match self.read_back_one().await {
+                Ok(true) => {}
+                Ok(false) => {
+                    tracing::info!("the database is back, and the spool is empty");
+                    self.retry = None;
+                    self.events.notify_one();
+                    return;
+                }
+                Err(error) => {
+                    tracing::debug!("the spool waits: {error}");
+                    self.retry = Some(Instant::now() + RETRY);
+                    return;
+                }
+            }
+        }
+        self.retry = Some(Instant::now());
+    }
+
+    async fn read_back_one(&mut self) -> Result<bool, String> {
+        let told = |error: SpoolError| redact::chain(&error);
+        let Some(events) = tokio::task::block_in_place(|| self.spool.first()).map_err(told)? else {
+            return Ok(false);
+        };
+        self.store(&events).await.map_err(Option::unwrap_or_default)?;
+        tokio::task::block_in_place(|| self.spool.done()).map_err(told)?;
+        self.gauge();
+        Ok(true)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+    fn gauge(&self) {
+        self.metrics.spooled_events.set(&OfComponent { component: "webhook" }, self.spool.events() as f64);
+    }
+}
+
+/// Why events weren't stored.
+enum Failure {
+    /// The database can't hold one of them.
+    Data(String),
+    /// The database isn't there.
+    Away(String),
+}
+
+/// True where the database refuses what an event holds, however often it is tried.
+fn is_of_data(error: &StoreError) -> bool {
+    error.sqlstate().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+}

@@ -1,0 +1,105 @@
+//! Keeps raw requests for a while, without their secrets, where somebody has asked for it: for finding out why an event doesn't do what it should.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode};
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use watchstate_runtime::redact;
+use watchstate_store::Store;
+use watchstate_store::inbox::{self, KeptRequest};
+
+/// Headers that hold no secret. Of all others only the name is kept.
+const HARMLESS: [&str; 6] = ["accept", "content-length", "content-type", "host", "user-agent", "transfer-encoding"];
+/// The most of a body that is kept.
+const LONGEST: usize = 64 * 1024;
+
+/// Keeps requests until a time.
+#[derive(Debug, Clone)]
+pub struct Keeper {
+    store: Store,
+    until: Timestamp,
+    each: Duration,
+}
+
+impl Keeper {
+    /// Keeps requests for so long from now on, each for that long.
+    pub fn new(store: Store, now: Timestamp, each: Duration) -> Self {
+        let until = now.checked_add(each).unwrap_or(now);
+        tracing::warn!(%until, "raw requests are kept, without their secrets");
+        Self { store, until, each }
+    }
+
+    /// Keeps one, in the background.
+    pub fn keep(&self, now: Timestamp, address: IpAddr, headers: &HeaderMap, body: &[u8], status: StatusCode) {
+        if now > self.until {
+            return;
+        }
+        let request = KeptRequest {
+            id: 0,
+            received_at: now,
+            expires_at: now.checked_add(self.each).unwrap_or(now),
+            address: address.to_string(),
+            headers: shown_headers(headers),
+            body: shown_body(body),
+            status: i16::try_from(status.as_u16()).unwrap_or_default(),
+        };
+        let store = self.store.clone();
+        tokio::spawn(async move {
+            let kept = async { inbox::keep_request(&mut *store.acquire().await?, &request).await };
+            if let Err(error) = kept.await {
+                tracing::warn!("a raw request couldn't be kept: {}", redact::chain(&error));
+            }
+        });
+    }
+}
+
+fn shown_headers(headers: &HeaderMap) -> Value {
+    let mut shown = Map::new();
+    for (name, value) in headers {
+        let harmless = HARMLESS.contains(&name.as_str());
+        let value = if harmless { value.to_str().unwrap_or("(no text)") } else { "***" };
+        shown.insert(name.as_str().to_owned(), value.replace('\0', "").into());
+    }
+    Value::Object(shown)
+}
+
+fn shown_body(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body.get(..LONGEST).unwrap_or(body)).replace('\0', "");
+    if serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok() {
+        redact::scrub_json(&text)
+    } else {
+        redact::scrub(&text).into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_may_be_a_secret_is_kept() {
+        let headers: HeaderMap = [
+            (http::header::CONTENT_TYPE, "application/json"),
+            (http::header::AUTHORIZATION, "Bearer hush"),
+            (http::header::COOKIE, "hush"),
+            (http::HeaderName::from_static("x-apikey"), "hush"),
+            (http::HeaderName::from_static("x-anything"), "hush"),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name, value.parse().unwrap()))
+        .collect();
+        let shown = shown_headers(&headers);
+        assert_eq!(shown["content-type"], "application/json");
+        assert_eq!(shown["x-anything"], "***");
+        assert!(!shown.to_string().contains("hush"));
+        for body in [
+            r#"{"ServerUrl":"http://jf/?apikey=hush","Token":"hush","Name":"Heat"}"#,
+            r#"{"url":"http://anna:hush@jf/","Name":"Heat","broken"#,
+        ] {
+            let shown = shown_body(body.as_bytes());
+            assert!(shown.contains("Heat") && !shown.contains("hush"), "{shown}");
+        }
+    }
+}

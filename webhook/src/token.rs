@@ -1,0 +1,111 @@
+//! The token of a request, and whose it is. Tokens are compared by their SHA-256, all of them in the same time whether one fits or none.
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+
+/// Longer ones are nobody's.
+const LONGEST: usize = 1_024;
+
+/// SHA-256 of the token that a request bears: `?apikey=`, the header `X-apikey`, or `Authorization: Bearer`. None: it bears none.
+pub fn digest(query: Option<&str>, headers: &HeaderMap) -> Option<[u8; 32]> {
+    let of_query = || {
+        let pairs = url::form_urlencoded::parse(query?.as_bytes());
+        pairs.into_owned().find(|(name, _)| name.eq_ignore_ascii_case("apikey")).map(|(_, value)| value.into_bytes())
+    };
+    let of_header = || headers.get("x-apikey").map(|value| value.as_bytes().to_vec());
+    let bearer = || {
+        let value = headers.get(AUTHORIZATION)?.as_bytes();
+        let (scheme, token) = value.split_at_checked(7)?;
+        scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii().to_vec())
+    };
+    let token = of_header().or_else(of_query).or_else(bearer)?;
+    (!token.is_empty() && token.len() <= LONGEST).then(|| Sha256::digest(&token).into())
+}
+
+/// The tokens of all servers.
+#[derive(Debug, Clone, Default)]
+pub struct Tokens(Vec<([u8; 32], Vec<i64>)>);
+
+impl Tokens {
+    /// The tokens' SHA-256, each with the servers that share it.
+    pub fn new(tokens: impl IntoIterator<Item = (i64, Vec<u8>)>) -> Self {
+        let mut all: Vec<([u8; 32], Vec<i64>)> = Vec::new();
+        for (server, hash) in tokens {
+            let Ok(hash) = <[u8; 32]>::try_from(hash) else { continue };
+            match all.iter_mut().find(|(known, _)| *known == hash) {
+                Some((_, servers)) => servers.push(server),
+                None => all.push((hash, vec![server])),
+            }
+        }
+        Self(all)
+    }
+
+    /// The servers whose token it is; None: nobody's.
+    pub fn servers(&self, digest: Option<[u8; 32]>) -> Option<&[i64]> {
+        let offered = digest.unwrap_or_default();
+        let mut found = u32::MAX;
+        // No way out before the end: the time must not tell how far one got.
+        for (place, (hash, _)) in (0_u32..).zip(&self.0) {
+            let fits: Choice = hash.ct_eq(&offered);
+            found.conditional_assign(&place, fits);
+        }
+        digest?;
+        self.0.get(usize::try_from(found).ok()?).map(|(_, servers)| servers.as_slice())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(token: &str) -> Vec<u8> {
+        Sha256::digest(token.as_bytes()).to_vec()
+    }
+
+    type Case<'a> = (Option<&'a str>, &'a [(&'static str, &'a str)], Option<&'a str>);
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn a_token_is_read_from_query_header_or_bearer() {
+        let long = "x".repeat(LONGEST + 1);
+        let cases: [Case<'_>; 12] = [
+            (Some("apikey=abc"), &[], Some("abc")),
+            (Some("x=1&apikey=a%2Bb"), &[], Some("a+b")),
+            (Some("ApiKey=abc"), &[], Some("abc")),
+            (None, &[("x-apikey", "abc")], Some("abc")),
+            (None, &[("authorization", "Bearer abc")], Some("abc")),
+            (None, &[("authorization", "bearer abc ")], Some("abc")),
+            (None, &[("authorization", "Basic abc")], None),
+            (None, &[("authorization", "Bear")], None),
+            (Some("apikey="), &[], None),
+            (Some("key=abc"), &[], None),
+            (None, &[("x-apikey", &long)], None),
+            (Some("apikey=other"), &[("x-apikey", "abc")], Some("abc")),
+        ];
+        for (query, pairs, expected) in cases {
+            let expected = expected.map(hash);
+            assert_eq!(digest(query, &headers(pairs)).map(Vec::from), expected, "{query:?} {pairs:?}");
+        }
+    }
+
+    #[test]
+    fn servers_may_share_a_token_and_no_other_fits() {
+        let tokens = Tokens::new([(1, hash("one")), (2, hash("two")), (3, hash("one")), (4, b"short".to_vec())]);
+        let of = |token: &str| tokens.servers(digest(Some(&format!("apikey={token}")), &HeaderMap::new()));
+        assert_eq!(of("one"), Some(&[1, 3][..]));
+        assert_eq!(of("two"), Some(&[2][..]));
+        assert_eq!(of("three"), None);
+        assert_eq!(tokens.servers(None), None);
+        assert_eq!(Tokens::default().servers(Some([0; 32])), None);
+    }
+
+    #[test]
+    fn no_token_is_not_the_token_whose_hash_is_nought() {
+        assert_eq!(Tokens::new([(1, vec![0; 32])]).servers(None), None);
+    }
+}
