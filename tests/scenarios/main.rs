@@ -13,6 +13,7 @@
 
 mod backups;
 mod builders;
+mod circle;
 mod clocks;
 mod dry_runs;
 mod echoes;

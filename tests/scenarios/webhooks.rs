@@ -1,128 +1,489 @@
 //! What happens on one server reaches the others by its webhook: receiver, follower and servers are real processes and connections.
 
-use anyhow::{Context, Result, ensure};
-use serde_json::Value;
-use std::time::Duration;
+use anyhow::{Result, ensure};
 use watchstate_tests::household::Household;
-use watchstate_tests::process::Process;
-use watchstate_tests::webhook::{Target, Webhooks};
-use watchstate_tests::world::{Flavor, UserState, World};
+use watchstate_tests::world::{Content, Flavor, UserState, World};
 
 use crate::builders::*;
+use crate::circle::*;
 
-/// Long enough for every change that comes at all.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A household whose servers send their webhooks, after a first sync.
-struct Circle<const N: usize> {
-    household: Household,
-    worlds: [World; N],
-    hooks: Vec<Webhooks>,
-    receiver: Process,
-    follower: Process,
-}
-
-impl<const N: usize> Circle<N> {
-    async fn new(servers: [(&str, Flavor); N]) -> Result<Self> {
-        let (household, worlds) = household(servers, titles).await?;
-        Self::of(household, worlds, &servers.map(|(name, _)| name)).await
-    }
-
-    async fn of(household: Household, worlds: [World; N], names: &[&str; N]) -> Result<Self> {
-        household.sync(&[]).await?;
-        let receiver = household.receiver("127.0.0.1:0", &[]).await?;
-        let follower = household.follower(&[]).await?;
-        let mut hooks = Vec::new();
-        for (world, name) in worlds.iter().zip(names) {
-            hooks.push(Webhooks::start(world, Target::new(&household.webhook(&receiver, name)?))?);
+on_every_kind! {
+    async fn a_film_played_to_its_end_is_played_on_the_others(flavor: Flavor) -> Result<()> {
+        let servers = [("here", flavor), ("plex", Flavor::Plex), ("jellyfin", Flavor::Jellyfin12), ("emby", Flavor::Emby48)];
+        let circle = Circle::new(servers).await?;
+        let [here, others @ ..] = &circle.worlds;
+        here.play_to_end(ANNA, &movie(here, "Heat"))?;
+        for world in others {
+            is_played(world, "Heat").await?;
         }
-        Ok(Self { household, worlds, hooks, receiver, follower })
-    }
-
-    /// All that the servers told was sent, answered with 202, merged, and what it asked for written.
-    async fn settle(&self) -> Result<()> {
-        for hooks in &self.hooks {
-            for sent in hooks.settle().await {
-                ensure!(sent.status == Some(202), "{sent:#?}\n{:#?}", self.receiver.log());
-            }
+        circle.settle().await?;
+        assert_eq!(circle.writes(), [0, 1, 1, 1], "its own server is told nothing, and no echo causes a write");
+        for world in &circle.worlds {
+            assert!(has(world, "Heat").plays <= 1, "{world:?}: {:?}", has(world, "Heat"));
         }
-        self.household.worker(&["push"]).await?.expect(0)?;
-        // The echoes of the last writes.
-        for hooks in &self.hooks {
-            hooks.settle().await;
-        }
-        self.household.worker(&["push"]).await?.expect(0)?;
+        let heat = truth(&circle.household, "Heat").await?;
+        assert_eq!((&heat["plays"], &heat["played"]), (&1.into(), &true.into()), "{heat:#}");
+        circle.agrees().await?;
+        let heat = truth(&circle.household, "Heat").await?;
+        assert_eq!(heat["plays"], 1, "the import tells the same story: {heat:#}");
         Ok(())
     }
 
-    /// The events that were received, the newest first.
-    async fn inbox(&self) -> Result<Vec<Value>> {
-        let events =
-            self.household.worker(&["inbox", "list", "-o", "json", "--limit", "1000"]).await?.expect(0)?.json()?;
-        events.as_array().cloned().context("a list")
-    }
+    async fn a_re_watch_that_starts_un_watches_nobody_and_counts_when_it_ends(flavor: Flavor) -> Result<()> {
+        let (household, worlds) = household([("here", flavor), ("there", Flavor::Jellyfin12)], titles).await?;
+        watched(&worlds[0], "Heat", "2024-02-01T20:00:00Z");
+        let circle = Circle::of(household, worlds, ["here", "there"]).await?;
+        let [here, there] = &circle.worlds;
+        let heat = movie(here, "Heat");
+        here.start_playback(ANNA, &heat)?;
+        here.progress(ANNA, &heat, minutes(5))?;
+        here.pause(ANNA, &heat, minutes(20))?;
+        circle.settle().await?;
+        assert!(has(there, "Heat").played, "nobody un-watched it");
+        assert_eq!(circle.writes(), [0, 0]);
+        let told = truth(&circle.household, "Heat").await?;
+        assert_eq!((&told["played"], &told["plays"]), (&true.into(), &1.into()), "{told:#}");
 
-    /// Nobody holds another opinion, and the next syncs write nothing.
-    async fn agrees(&self) -> Result<()> {
-        self.settle().await?;
-        let worlds: Vec<&World> = self.worlds.iter().collect();
-        stays_so(&self.household, &worlds).await
+        here.progress(ANNA, &heat, minutes(99))?;
+        here.stop_playback(ANNA, &heat, minutes(100))?;
+        circle.settle().await?;
+        let told = truth(&circle.household, "Heat").await?;
+        assert_eq!((&told["played"], &told["plays"]), (&true.into(), &2.into()), "{told:#}");
+        circle.agrees().await?;
+        let told = truth(&circle.household, "Heat").await?;
+        assert_eq!(told["plays"], 2, "{told:#}");
+        Ok(())
     }
 }
 
-/// Waits until anna's state of a film is as it should be.
-async fn comes_to(world: &World, title: &str, what: &str, as_it_should: impl Fn(&UserState) -> bool) -> Result<()> {
-    let mut changes = world.changes();
-    let waiting = async {
-        while !as_it_should(&has(world, title)) {
-            if changes.recv().await.is_err() {
-                changes = world.changes();
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, waiting)
-        .await
-        .with_context(|| format!("{title} at {world:?} should be {what}: {:?}", has(world, title)))
-}
-
-async fn is_played(world: &World, title: &str) -> Result<()> {
-    comes_to(world, title, "played", |state| state.played).await
-}
-
-const THREE: [(&str, Flavor); 3] =
-    [("plex", Flavor::Plex), ("jellyfin", Flavor::Jellyfin1011), ("emby", Flavor::Emby49)];
-
-async fn played_to_the_end_on(server: usize) -> Result<()> {
-    let circle = Circle::new(THREE).await?;
-    circle.worlds[server].play_to_end(ANNA, &movie(&circle.worlds[server], "Heat"))?;
-    for world in &circle.worlds {
-        is_played(world, "Heat").await?;
+on_every_kind! {
+    async fn a_viewing_that_takes_its_time_is_one_play_for_webhook_and_import(flavor: Flavor) -> Result<()> {
+        let circle = Circle::new([("here", flavor), ("there", Flavor::Jellyfin12)]).await?;
+        let [here, there] = &circle.worlds;
+        let clock = here.clock().time();
+        let heat = movie(here, "Heat");
+        // It began a running time and a pause of half an hour ago.
+        clock.advance(jiff::SignedDuration::from_mins(-130));
+        here.start_playback(ANNA, &heat)?;
+        clock.advance(jiff::SignedDuration::from_mins(50));
+        here.pause(ANNA, &heat, minutes(50))?;
+        clock.advance(jiff::SignedDuration::from_mins(80));
+        here.progress(ANNA, &heat, minutes(95))?;
+        here.stop_playback(ANNA, &heat, minutes(100))?;
+        is_played(there, "Heat").await?;
+        circle.settle().await?;
+        let told = truth(&circle.household, "Heat").await?;
+        assert_eq!(told["plays"], 1, "{told:#}");
+        circle.agrees().await?;
+        let told = truth(&circle.household, "Heat").await?;
+        assert_eq!(told["plays"], 1, "the import tells the same story: {told:#}");
+        Ok(())
     }
+}
+
+async fn an_un_mark_on(flavor: Flavor) -> Result<()> {
+    let (household, worlds) =
+        household([("here", flavor), ("plex", Flavor::Plex), ("emby", Flavor::Emby49)], titles).await?;
+    watched(&worlds[0], "Heat", "2024-02-01T20:00:00Z");
+    watched(&worlds[1], "Alien", "2024-02-01T20:00:00Z");
+    let circle = Circle::of(household, worlds, ["here", "plex", "emby"]).await?;
+    let [here, plex, emby] = &circle.worlds;
+    here.mark_unplayed(ANNA, &movie(here, "Heat"))?;
+    is_unplayed(plex, "Heat").await?;
+    is_unplayed(emby, "Heat").await?;
     circle.settle().await?;
-    for (place, world) in circle.worlds.iter().enumerate() {
-        let writes = world.writes();
-        ensure!(writes.len() == usize::from(place != server), "{world:?}: {writes:#?}");
-        ensure!(has(world, "Heat").plays <= 1, "{world:?}: {:?}", has(world, "Heat"));
+    assert_eq!(circle.writes(), [0, 1, 1]);
+    assert!(has(here, "Alien").played && has(emby, "Alien").played, "only that one");
+    circle.agrees().await
+}
+
+#[tokio::test]
+async fn an_un_mark_on_jellyfin_10_10_is_followed() -> Result<()> {
+    an_un_mark_on(Flavor::Jellyfin1010).await
+}
+
+#[tokio::test]
+async fn an_un_mark_on_jellyfin_12_is_followed() -> Result<()> {
+    an_un_mark_on(Flavor::Jellyfin12).await
+}
+
+#[tokio::test]
+async fn an_un_mark_on_emby_4_8_is_followed() -> Result<()> {
+    an_un_mark_on(Flavor::Emby48).await
+}
+
+#[tokio::test]
+async fn an_un_mark_on_emby_4_9_is_followed() -> Result<()> {
+    an_un_mark_on(Flavor::Emby49).await
+}
+
+#[tokio::test]
+async fn a_film_that_is_paused_here_goes_on_there_and_is_finished_for_all() -> Result<()> {
+    let circle = Circle::new(THREE).await?;
+    let [plex, jellyfin, emby] = &circle.worlds;
+    let heat = movie(plex, "Heat");
+    plex.start_playback(ANNA, &heat)?;
+    plex.pause(ANNA, &heat, minutes(40))?;
+    plex.stop_playback(ANNA, &heat, minutes(40))?;
+    stands_at(jellyfin, "Heat", 40).await?;
+    stands_at(emby, "Heat", 40).await?;
+
+    let heat = movie(jellyfin, "Heat");
+    jellyfin.start_playback(ANNA, &heat)?;
+    jellyfin.pause(ANNA, &heat, minutes(70))?;
+    jellyfin.stop_playback(ANNA, &heat, minutes(70))?;
+    stands_at(plex, "Heat", 70).await?;
+    stands_at(emby, "Heat", 70).await?;
+
+    let heat = movie(emby, "Heat");
+    emby.start_playback(ANNA, &heat)?;
+    emby.stop_playback(ANNA, &heat, minutes(100))?;
+    is_played(plex, "Heat").await?;
+    is_played(jellyfin, "Heat").await?;
+    circle.settle().await?;
+    for world in &circle.worlds {
+        assert_eq!(has(world, "Heat").position_ms, 0, "{world:?}");
     }
-    let heat = truth(&circle.household, "Heat").await?;
-    ensure!(heat["plays"] == 1 && heat["played"] == true, "{heat:#}");
-    circle.agrees().await?;
-    let heat = truth(&circle.household, "Heat").await?;
-    ensure!(heat["plays"] == 1, "the import tells the same story: {heat:#}");
+    let told = truth(&circle.household, "Heat").await?;
+    assert_eq!((&told["played"], &told["plays"]), (&true.into(), &1.into()), "{told:#}");
+    circle.agrees().await
+}
+
+#[tokio::test]
+async fn positions_are_told_now_and_then_and_the_last_one_always() -> Result<()> {
+    let circle = Circle::new([("jellyfin", Flavor::Jellyfin1011), ("emby", Flavor::Emby49)]).await?;
+    let [jellyfin, emby] = &circle.worlds;
+    let heat = movie(jellyfin, "Heat");
+    jellyfin.start_playback(ANNA, &heat)?;
+    for minute in 10..60 {
+        jellyfin.progress(ANNA, &heat, minutes(minute))?;
+    }
+    jellyfin.stop_playback(ANNA, &heat, minutes(60))?;
+    stands_at(emby, "Heat", 60).await?;
+    assert!(emby.writes().len() <= 4, "{} writes for 51 positions", emby.writes().len());
+    circle.agrees().await
+}
+
+#[tokio::test]
+async fn what_is_being_played_gets_no_position() -> Result<()> {
+    let circle = Circle::new([("jellyfin", Flavor::Jellyfin1011), ("emby", Flavor::Emby49)]).await?;
+    let [jellyfin, emby] = &circle.worlds;
+    emby.start_playback(ANNA, &movie(emby, "Heat"))?;
+    emby.progress(ANNA, &movie(emby, "Heat"), minutes(30))?;
+    jellyfin.play_to(ANNA, &movie(jellyfin, "Heat"), minutes(50))?;
+    circle.settle().await?;
+    assert_eq!(emby.writes().len(), 0, "{:#?}", emby.writes());
+    assert_eq!(has(emby, "Heat").position_ms, minutes(30));
     Ok(())
 }
 
 #[tokio::test]
-async fn a_film_played_to_its_end_on_plex_is_played_on_the_others() -> Result<()> {
-    played_to_the_end_on(0).await
+async fn two_people_on_one_plex_get_their_own() -> Result<()> {
+    let mut household = Household::new().await?;
+    let mut worlds = Vec::new();
+    for (name, flavor) in [("plex", Flavor::Plex), ("jellyfin", Flavor::Jellyfin1011)] {
+        let world = server(flavor, name);
+        world.add_user("ben");
+        titles(&world);
+        worlds.push(household.add(name, world, &[("anna", "anna"), ("ben", "ben")]).await?);
+    }
+    household.apply().await?.expect(0)?;
+    let worlds: [World; 2] = worlds.try_into().map_err(|_| anyhow::anyhow!("two worlds"))?;
+    let circle = Circle::of(household, worlds, ["plex", "jellyfin"]).await?;
+    let [plex, jellyfin] = &circle.worlds;
+    plex.play_to_end("anna", &movie(plex, "Heat"))?;
+    plex.play_to_end("ben", &movie(plex, "Alien"))?;
+    let of = |person: &'static str, title: &'static str| {
+        move |world: &World| world.state(person, &movie(world, title)).played
+    };
+    comes_to(jellyfin, "anna has seen Heat", of("anna", "Heat")).await?;
+    comes_to(jellyfin, "ben has seen Alien", of("ben", "Alien")).await?;
+    circle.settle().await?;
+    assert!(!of("ben", "Heat")(jellyfin) && !of("anna", "Alien")(jellyfin), "and nobody gets another's");
+    assert_eq!(circle.writes(), [0, 2]);
+    circle.agrees().await
 }
 
 #[tokio::test]
-async fn a_film_played_to_its_end_on_jellyfin_is_played_on_the_others() -> Result<()> {
-    played_to_the_end_on(1).await
+async fn the_owner_of_a_plex_is_known_by_the_id_at_plex_tv_as_well() -> Result<()> {
+    let (household, worlds) = household([("plex", Flavor::Plex), ("emby", Flavor::Emby49)], titles).await?;
+    let circle =
+        Circle::shaped(household, worlds, ["plex", "emby"], |_, target| target.owner_by_account = true).await?;
+    let [plex, emby] = &circle.worlds;
+    plex.play_to_end(ANNA, &movie(plex, "Heat"))?;
+    is_played(emby, "Heat").await?;
+    circle.agrees().await
 }
 
 #[tokio::test]
-async fn a_film_played_to_its_end_on_emby_is_played_on_the_others() -> Result<()> {
-    played_to_the_end_on(2).await
+async fn two_plex_servers_may_share_a_token() -> Result<()> {
+    let mut household = Household::new().await?;
+    let mut worlds = Vec::new();
+    for (name, flavor) in [("attic", Flavor::Plex), ("cellar", Flavor::Plex), ("emby", Flavor::Emby49)] {
+        let world = server(flavor, name);
+        titles(&world);
+        worlds.push(household.add(name, world, &[]).await?);
+    }
+    household.member("cellar")?.webhook_token = household.member("attic")?.webhook_token.clone();
+    household.apply().await?.expect(0)?;
+    let worlds: [World; 3] = worlds.try_into().map_err(|_| anyhow::anyhow!("three worlds"))?;
+    let circle = Circle::of(household, worlds, ["attic", "cellar", "emby"]).await?;
+    let [attic, cellar, emby] = &circle.worlds;
+    attic.play_to_end(ANNA, &movie(attic, "Heat"))?;
+    cellar.play_to_end(ANNA, &movie(cellar, "Alien"))?;
+    is_played(cellar, "Heat").await?;
+    is_played(attic, "Alien").await?;
+    is_played(emby, "Heat").await?;
+    is_played(emby, "Alien").await?;
+    circle.settle().await?;
+    assert_eq!(circle.writes(), [1, 1, 2]);
+    let servers: Vec<String> = circle
+        .inbox(&["--verdict", "accepted"])
+        .await?
+        .iter()
+        .filter(|event| event["event"] == "media.scrobble")
+        .map(|event| format!("{} {}", event["server"], event["title"]))
+        .collect();
+    assert_eq!(servers, [r#""cellar" "Alien""#, r#""attic" "Heat""#]);
+    circle.agrees().await
+}
+
+#[tokio::test]
+async fn an_account_that_is_nobodys_is_ignored_and_the_reason_says_so() -> Result<()> {
+    let (household, worlds) = household([("plex", Flavor::Plex), ("emby", Flavor::Emby49)], |world| {
+        world.add_user("guest");
+        titles(world);
+    })
+    .await?;
+    let circle = Circle::of(household, worlds, ["plex", "emby"]).await?;
+    let [plex, _] = &circle.worlds;
+    plex.play_to_end("guest", &movie(plex, "Heat"))?;
+    circle.settle().await?;
+    assert_eq!(circle.writes(), [0, 0]);
+    let ignored = circle.inbox(&["--verdict", "ignored", "--title", "heat"]).await?;
+    let scrobble = ignored.iter().find(|event| event["event"] == "media.scrobble").unwrap();
+    assert!(scrobble["reason"].as_str().unwrap().contains("no person of this server's users"), "{scrobble:#}");
+    let number = scrobble["id"].to_string();
+    let shown = circle.household.worker(&["inbox", "show", &number]).await?.expect(0)?;
+    assert!(shown.stdout.contains("webhook.matchUser") && shown.stdout.contains("Heat"), "{shown:#?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_event_of_somebody_who_is_mapped_later_can_be_replayed() -> Result<()> {
+    let mut household = Household::new().await?;
+    let mut worlds = Vec::new();
+    for (name, flavor) in [("plex", Flavor::Plex), ("emby", Flavor::Emby49)] {
+        let world = server(flavor, name);
+        world.add_user("ben");
+        titles(&world);
+        worlds.push(household.add(name, world, &[("anna", "anna")]).await?);
+    }
+    household.apply().await?.expect(0)?;
+    let worlds: [World; 2] = worlds.try_into().map_err(|_| anyhow::anyhow!("two worlds"))?;
+    let mut circle = Circle::of(household, worlds, ["plex", "emby"]).await?;
+    let plex = circle.worlds[0].clone();
+    plex.play_to_end("ben", &movie(&plex, "Heat"))?;
+    circle.settle().await?;
+    let ignored = circle.inbox(&["--verdict", "ignored"]).await?;
+    let number = ignored.iter().find(|event| event["event"] == "media.scrobble").unwrap()["id"].to_string();
+    for name in ["plex", "emby"] {
+        circle.household.member(name)?.users.push(("ben".into(), "ben".into()));
+    }
+    circle.household.apply().await?.expect(0)?;
+    circle.household.sync(&[]).await?;
+    let replayed = circle.household.worker(&["inbox", "replay", &number, "-o", "json"]).await?.expect(0)?.json()?;
+    assert_eq!(replayed["verdict"], "accepted", "{replayed:#}");
+    let seen = circle.worlds[1].state("ben", &movie(&circle.worlds[1], "Heat"));
+    assert!(seen.played && seen.plays <= 1, "{seen:?}");
+    Ok(())
+}
+
+on_every_kind! {
+    async fn an_item_that_is_not_known_yet_is_looked_up(flavor: Flavor) -> Result<()> {
+        let circle = Circle::new([("here", flavor), ("there", Flavor::Jellyfin12)]).await?;
+        let [here, there] = &circle.worlds;
+        // It came to both after the last reading, and nobody told of it there.
+        there.add_movie(&film("Dune", 2021).id("imdb", "tt1160419"));
+        there.add_episode(&wire(2, 1));
+        here.add_movie(&film("Dune", 2021).id("imdb", "tt1160419"));
+        here.add_episode(&wire(2, 1));
+        here.play_to_end(ANNA, &movie(here, "Dune"))?;
+        here.play_to_end(ANNA, &episode(here, 2, 1))?;
+        is_played(there, "Dune").await?;
+        let wire = |world: &World| world.state(ANNA, &episode(world, 2, 1)).played;
+        comes_to(there, "the episode is played", wire).await?;
+        circle.settle().await?;
+        assert_eq!(circle.writes(), [0, 2]);
+        circle.agrees().await
+    }
+
+    async fn what_is_added_later_arrives_watched(flavor: Flavor) -> Result<()> {
+        let (household, worlds) = household([("here", flavor), ("there", Flavor::Jellyfin12)], titles).await?;
+        worlds[1].add_movie(&film("Dune", 2021).id("imdb", "tt1160419"));
+        watched(&worlds[1], "Dune", "2024-02-01T20:00:00Z");
+        let circle = Circle::of(household, worlds, ["here", "there"]).await?;
+        let [here, _] = &circle.worlds;
+        here.add_movie(&film("Dune", 2021).id("imdb", "tt1160419"));
+        is_played(here, "Dune").await?;
+        circle.agrees().await
+    }
+}
+
+#[tokio::test]
+async fn what_lies_in_a_library_that_takes_no_part_is_left_alone() -> Result<()> {
+    let mut household = Household::new().await?;
+    let mut worlds = Vec::new();
+    for (name, flavor) in [("jellyfin", Flavor::Jellyfin1011), ("plex", Flavor::Plex)] {
+        let world = server(flavor, name);
+        world.add_library("Private", Content::Movies);
+        titles(&world);
+        worlds.push(household.add(name, world, &[]).await?);
+        household.spec(name, "  libraries:\n    exclude: [Private]\n")?;
+    }
+    household.apply().await?.expect(0)?;
+    let worlds: [World; 2] = worlds.try_into().map_err(|_| anyhow::anyhow!("two worlds"))?;
+    let circle = Circle::of(household, worlds, ["jellyfin", "plex"]).await?;
+    for world in &circle.worlds {
+        let private = world.read(|model| {
+            model.libraries.iter().find(|library| library.title == "Private").map(|library| library.id.clone())
+        });
+        world.add_movie(&film("Secret", 2020).id("imdb", "tt9999999").library(&private.unwrap()));
+    }
+    let [jellyfin, plex] = &circle.worlds;
+    jellyfin.play_to_end(ANNA, &movie(jellyfin, "Secret"))?;
+    plex.play_to_end(ANNA, &movie(plex, "Secret"))?;
+    circle.settle().await?;
+    assert_eq!(circle.writes(), [0, 0]);
+    assert_eq!(truths(&circle.household, "Secret").await?.len(), 0);
+    let reasons = circle.inbox(&["--title", "secret", "--verdict", "ignored"]).await?;
+    let aside = |server: &str| {
+        reasons.iter().any(|event| event["server"] == server && event["reason"].to_string().contains("library"))
+    };
+    assert!(aside("jellyfin") && aside("plex"), "{reasons:#?}");
+    Ok(())
+}
+
+async fn out_of_order_on(flavor: Flavor) -> Result<()> {
+    let circle = Circle::new([("here", flavor), ("there", Flavor::Plex)]).await?;
+    let [here, there] = &circle.worlds;
+    let tick = || here.clock().time().advance(jiff::SignedDuration::from_secs(2));
+    // Marked and un-marked, told the other way round: in the end it is un-marked.
+    circle.hooks[0].hold();
+    here.mark_played(ANNA, &movie(here, "Heat"), None)?;
+    tick();
+    here.mark_unplayed(ANNA, &movie(here, "Heat"))?;
+    circle.hooks[0].release_reversed();
+    circle.settle().await?;
+    assert!(!has(there, "Heat").played && !has(here, "Heat").played, "{:?}", has(there, "Heat"));
+    // Un-marked and marked, told the other way round: in the end it is marked.
+    here.mark_played(ANNA, &movie(here, "Alien"), None)?;
+    is_played(there, "Alien").await?;
+    circle.settle().await?;
+    circle.hooks[0].hold();
+    tick();
+    here.mark_unplayed(ANNA, &movie(here, "Alien"))?;
+    tick();
+    here.mark_played(ANNA, &movie(here, "Alien"), None)?;
+    circle.hooks[0].release_reversed();
+    circle.settle().await?;
+    assert!(has(there, "Alien").played && has(here, "Alien").played);
+    circle.agrees().await
+}
+
+#[tokio::test]
+async fn marks_of_jellyfin_that_arrive_out_of_order_end_as_they_were_made() -> Result<()> {
+    out_of_order_on(Flavor::Jellyfin1011).await
+}
+
+#[tokio::test]
+async fn marks_of_emby_that_arrive_out_of_order_end_as_they_were_made() -> Result<()> {
+    out_of_order_on(Flavor::Emby49).await
+}
+
+on_every_kind! {
+    async fn a_playback_that_is_told_in_any_order_is_one_play(flavor: Flavor) -> Result<()> {
+        let circle = Circle::new([("here", flavor), ("there", Flavor::Emby49)]).await?;
+        let [here, there] = &circle.worlds;
+        circle.hooks[0].hold();
+        let heat = movie(here, "Heat");
+        here.start_playback(ANNA, &heat)?;
+        here.pause(ANNA, &heat, minutes(30))?;
+        here.progress(ANNA, &heat, minutes(95))?;
+        here.stop_playback(ANNA, &heat, minutes(100))?;
+        circle.hooks[0].release_reversed();
+        is_played(there, "Heat").await?;
+        circle.settle().await?;
+        let told = truth(&circle.household, "Heat").await?;
+        ensure!(told["played"] == true && told["plays"] == 1, "{told:#}");
+        ensure!(has(there, "Heat").played && has(there, "Heat").position_ms == 0);
+        circle.agrees().await
+    }
+
+    async fn an_event_that_comes_twice_counts_once(flavor: Flavor) -> Result<()> {
+        let circle = Circle::new([("here", flavor), ("there", Flavor::Jellyfin12)]).await?;
+        let [here, there] = &circle.worlds;
+        circle.hooks[0].twice();
+        here.play_to_end(ANNA, &movie(here, "Heat"))?;
+        is_played(there, "Heat").await?;
+        circle.settle().await?;
+        let sent = circle.hooks[0].sent().len();
+        let kept = circle.inbox(&["--server", "here"]).await?.len();
+        assert_eq!(kept * 2, sent, "each is kept once");
+        assert_eq!(circle.writes(), [0, 1]);
+        circle.agrees().await
+    }
+}
+
+#[tokio::test]
+async fn too_many_un_marks_at_once_are_held_and_exactly_they_are_applied_when_approved() -> Result<()> {
+    let (household, worlds) = household([("jellyfin", Flavor::Jellyfin1011), ("plex", Flavor::Plex)], |world| {
+        for number in 0..60 {
+            let title = format!("Film {number:02}");
+            world.add_movie(&film(&title, 2000).id("imdb", &format!("tt00010{number:02}")));
+        }
+    })
+    .await?;
+    let films: Vec<String> = (0..60).map(|number| format!("Film {number:02}")).collect();
+    for film in &films {
+        put(&worlds[0], film, played("2024-02-01T20:00:00Z"));
+    }
+    let circle = Circle::of(household, worlds, ["jellyfin", "plex"]).await?;
+    let [jellyfin, plex] = &circle.worlds;
+    for film in &films[..40] {
+        jellyfin.mark_unplayed(ANNA, &movie(jellyfin, film))?;
+    }
+    circle.settle().await?;
+    let gone = films.iter().filter(|film| !has(plex, film).played).count();
+    assert_eq!(gone, 20, "as many as the brake lets through");
+    assert_eq!(circle.inbox(&["--verdict", "held"]).await?.len(), 20);
+    let held = circle.household.worker(&["held", "list", "-o", "json"]).await?.expect(0)?.json()?;
+    assert_eq!((held.as_array().map(Vec::len), &held[0]["unplays"]), (Some(1), &20.into()), "{held:#}");
+    circle.household.worker(&["held", "approve", &held[0]["id"].to_string()]).await?.expect(0)?;
+    circle.household.worker(&["export"]).await?.expect(0)?;
+    let left: Vec<&String> = films.iter().filter(|film| has(plex, film).played).collect();
+    assert_eq!(left, films[40..].iter().collect::<Vec<_>>());
+    circle.agrees().await
+}
+
+#[tokio::test]
+async fn of_a_server_that_is_not_believed_nothing_is_taken() -> Result<()> {
+    let mut household = Household::new().await?;
+    let mut worlds = Vec::new();
+    for (name, flavor) in [("told", Flavor::Jellyfin1011), ("emby", Flavor::Emby49)] {
+        let world = server(flavor, name);
+        titles(&world);
+        worlds.push(household.add(name, world, &[]).await?);
+    }
+    household.spec("told", "  import:\n    mode: MetadataOnly\n")?;
+    household.apply().await?.expect(0)?;
+    let worlds: [World; 2] = worlds.try_into().map_err(|_| anyhow::anyhow!("two worlds"))?;
+    let circle = Circle::of(household, worlds, ["told", "emby"]).await?;
+    let [told, emby] = &circle.worlds;
+    told.play_to_end(ANNA, &movie(told, "Heat"))?;
+    circle.settle().await?;
+    assert_eq!(has(emby, "Heat"), UserState::default());
+    let events = circle.inbox(&["--server", "told", "--verdict", "ignored"]).await?;
+    assert!(events.iter().any(|event| event["reason"].to_string().contains("not believed")), "{events:#?}");
+    Ok(())
 }

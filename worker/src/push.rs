@@ -483,6 +483,7 @@ impl Lane<'_> {
             added_at: task.item.added_at,
             true_at: self.app.clock.now(),
             expected: None,
+            finish_told: None,
         }
     }
 

@@ -44,6 +44,8 @@ pub struct Observation {
     pub true_at: Timestamp,
     /// A write of ours that will show in the next reading.
     pub expected: Option<Expected>,
+    /// When, on our clock, an event told that it was watched to its end, without the record that the next reading will tell.
+    pub finish_told: Option<Timestamp>,
 }
 
 /// What the merge must know beside the two states.
@@ -89,11 +91,13 @@ pub enum Rule {
     PositionMoved,
     /// A write of ours came back.
     Echo,
+    /// A play that an event told of before.
+    ToldBefore,
 }
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::FirstSightPlayed,
         Self::FirstSightUnplayed,
         Self::Unchanged,
@@ -106,6 +110,7 @@ impl Rule {
         Self::RewatchUnderWay,
         Self::PositionMoved,
         Self::Echo,
+        Self::ToldBefore,
     ];
 
     /// The word for this rule in the database and in output.
@@ -123,6 +128,7 @@ impl Rule {
             Self::RewatchUnderWay => "rewatch-under-way",
             Self::PositionMoved => "position-moved",
             Self::Echo => "echo",
+            Self::ToldBefore => "told-before",
         }
     }
 
@@ -151,6 +157,7 @@ impl Rule {
             }
             Self::PositionMoved => "a viewing got on",
             Self::Echo => "our own write, read back: nothing new",
+            Self::ToldBefore => "a webhook told of this play when it ended: nothing new",
         }
     }
 }
@@ -205,8 +212,11 @@ const ECHO_SLACK: SignedDuration = SignedDuration::from_mins(1);
 /// A date that was sent comes back as it was, or without its fraction of a second (Emby).
 const SENT_PRECISION: SignedDuration = SignedDuration::from_secs(2);
 
+/// A server keeps a play a moment after its event has left, and its clock is read through an offset of whole seconds.
+const TOLD_SLACK: SignedDuration = SignedDuration::from_mins(2);
+
 /// A viewing that began longer ago than this is no longer under way: nobody watches one title for so long.
-const LONGEST_VIEWING: SignedDuration = SignedDuration::from_hours(12);
+pub(crate) const LONGEST_VIEWING: SignedDuration = SignedDuration::from_hours(12);
 
 /// The next moment that the store can tell from another.
 const MOMENT: SignedDuration = SignedDuration::from_micros(1);
@@ -255,10 +265,13 @@ fn mark(reading: &Reading, base: &Observation, context: &Context) -> (Option<Eve
     let state = reading.state;
     match (base.state.played, state.played) {
         (false, true) if is_echo(reading, base, context) => (None, Rule::Echo),
+        (false, true) if was_told(reading, base, context) => (None, Rule::ToldBefore),
         (false, true) => (Some(played(reading, base, context)), Rule::NewlyPlayed),
         (true, true) if watched_again(reading, base, context) => {
             if is_echo(reading, base, context) {
                 (None, Rule::Echo)
+            } else if was_told(reading, base, context) {
+                (None, Rule::ToldBefore)
             } else {
                 (Some(played(reading, base, context)), Rule::PlayedAgain)
             }
@@ -300,7 +313,7 @@ fn watched_again(reading: &Reading, base: &Observation, context: &Context) -> bo
 
 /// True when a viewing had begun at the server when the base was read, and hadn't ended. Jellyfin (`SessionManager.OnPlaybackStart`), and Emby
 /// by lineage, set date and count when a playback starts and touch neither when it ends.
-fn has_begun(base: &Observation, context: &Context) -> bool {
+pub(crate) fn has_begun(base: &Observation, context: &Context) -> bool {
     let state = base.state;
     let counted = state.plays > base.finished_plays || (!state.played && state.plays > 0);
     context.kind.counts_at_start() && (state.position_ms > 0 || counted)
@@ -334,6 +347,13 @@ fn is_echo(reading: &Reading, base: &Observation, context: &Context) -> bool {
     let unmoved = reading.state.last_played_at == base.state.last_played_at
         && (base.state.played || (expected.stamp.is_none() && under_way(base, context).is_none()));
     once && (unmoved || reading.state.last_played_at.is_none_or(|stamp| is_stamp_of(&expected, stamp, context)))
+}
+
+/// True when an event has told of this play before. A server stamps it with its start or with its end, but never later than that.
+fn was_told(reading: &Reading, base: &Observation, context: &Context) -> bool {
+    base.finish_told.is_some_and(|told| {
+        our_stamp(reading.state.last_played_at, context).is_none_or(|stamp| stamp.duration_since(told) <= TOLD_SLACK)
+    })
 }
 
 /// True when the position is the one that we wrote: nobody got there by watching.
@@ -387,7 +407,15 @@ fn observe(reading: &Reading, base: Option<&Observation>, context: &Context) -> 
         Some(base) => base.finished_plays.min(state.plays),
         None => state.plays.saturating_sub(1),
     };
-    Observation { state, finished_plays, added_at: reading.added_at, true_at: context.now, expected: None }
+    Observation {
+        state,
+        finished_plays,
+        added_at: reading.added_at,
+        true_at: context.now,
+        expected: None,
+        // A server that doesn't tell of it yet will.
+        finish_told: base.and_then(|base| base.finish_told).filter(|_| !state.played),
+    }
 }
 
 #[cfg(test)]

@@ -186,6 +186,7 @@ struct Gathered {
     other_libraries: Vec<i64>,
     told: Vec<(TitleId, Event, Rule)>,
     observed: HashMap<i64, Observed>,
+    finishes: HashMap<i64, Timestamp>,
     queue: Told,
     unplays: u64,
 }
@@ -204,8 +205,11 @@ impl Merging<'_> {
             self.one(event, &mut gathered, outcome, connection).await?;
         }
         truth::apply(self.account.person_id, &self.server.name, &gathered.told, self.now, connection).await?;
+        let finishes: Vec<(i64, Timestamp)> =
+            gathered.finishes.into_iter().filter(|(item_id, _)| !gathered.observed.contains_key(item_id)).collect();
         let observed: Vec<Observed> = gathered.observed.into_values().collect();
         observations::save(connection, self.account.id, &observed, self.now).await?;
+        observations::finishes(connection, self.account.id, &finishes).await?;
         if !gathered.queue.titles.is_empty() {
             let queued = queue::told(self.household, self.account, &gathered.queue, self.now, connection).await?;
             outcome.wakes |= queued > 0;
@@ -338,6 +342,14 @@ impl Merging<'_> {
             if let Some(known) = gathered.known.get_mut(&known.remote_id) {
                 known.observation = Some(observation);
                 known.told_at = told_at.or(known.told_at);
+            }
+        }
+        if let Some(at) = happened.finish_told {
+            gathered.finishes.insert(known.item_id, at);
+            let observed = gathered.observed.get_mut(&known.item_id).map(|observed| &mut observed.observation);
+            let known = gathered.known.get_mut(&known.remote_id).and_then(|known| known.observation.as_mut());
+            for observation in observed.into_iter().chain(known) {
+                observation.finish_told = Some(at);
             }
         }
         Self::tell(event, &titles, happened, gathered);

@@ -127,6 +127,7 @@ async fn apply(
                     added_at: unplay.reading.added_at,
                     true_at: now,
                     expected: None,
+                    finish_told: None,
                 },
                 rule,
                 told_at: None,

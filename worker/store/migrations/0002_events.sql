@@ -10,8 +10,11 @@ alter table inbox
 create index inbox_open on inbox (id) where handled_at is null;
 create index inbox_unplays on inbox (account_id, received_at) where rule = 'newly-unplayed';
 
--- The stamp of the last event that was merged into an observation: an older one has been overtaken.
-alter table observation add column told_at timestamptz;
+-- The stamp of the last event that was merged into an observation: an older one has been overtaken. And when, on our clock, an event told of a play
+-- whose record is still to be read.
+alter table observation
+    add column told_at        timestamptz,
+    add column finish_told_at timestamptz;
 
 -- When the change that a write carries on was received: from there its delivery is measured.
 alter table outbox add column told_at timestamptz;

@@ -39,7 +39,7 @@ pub async fn known(
     let rows = sqlx::query!(
         r#"select i.remote_id, i.id, i.hash, i.library_id, i.runtime_ms, o.told_at, o.played as "played?", o.plays as "plays?", o.last_played_at,
                o.position_ms as "position_ms?", o.finished_plays as "finished_plays?", o.added_at,
-               greatest(o.true_at, c.full_read_at) as "true_at?", o.expected_played, o.expected_at, o.expected_stamp
+               greatest(o.true_at, c.full_read_at) as "true_at?", o.expected_played, o.expected_at, o.expected_stamp, o.finish_told_at
            from item i
            left join observation o on o.account_id = $2 and o.item_id = i.id and o.gone_at is null
            left join cursor c on c.account_id = $2 and c.library_id = i.library_id
@@ -70,6 +70,7 @@ pub async fn known(
                 expected_played: row.expected_played,
                 expected_at: row.expected_at,
                 expected_stamp: row.expected_stamp,
+                finish_told_at: row.finish_told_at,
             }
             .observation(),
         })

@@ -33,19 +33,19 @@ pub async fn save(connection: &mut Connection, account_id: i64, observed: &[Obse
     };
     sqlx::query!(
         r#"insert into observation (account_id, item_id, played, plays, last_played_at, position_ms, finished_plays, added_at,
-               true_at, expected_played, expected_at, expected_stamp, rule, decided_at, told_at)
+               true_at, expected_played, expected_at, expected_stamp, rule, decided_at, told_at, finish_told_at)
            select $1, new.item_id, new.played, new.plays, new.last_played_at, new.position_ms, new.finished_plays, new.added_at,
-               new.true_at, new.expected_played, new.expected_at, new.expected_stamp, new.rule, $2, new.told_at
+               new.true_at, new.expected_played, new.expected_at, new.expected_stamp, new.rule, $2, new.told_at, new.finish_told_at
            from unnest($3::bigint[], $4::boolean[], $5::integer[], $6::timestamptz[], $7::bigint[], $8::integer[], $9::timestamptz[],
-               $10::timestamptz[], $11::boolean[], $12::timestamptz[], $13::timestamptz[], $14::text[], $15::timestamptz[])
+               $10::timestamptz[], $11::boolean[], $12::timestamptz[], $13::timestamptz[], $14::text[], $15::timestamptz[], $16::timestamptz[])
                as new (item_id, played, plays, last_played_at, position_ms, finished_plays, added_at,
-               true_at, expected_played, expected_at, expected_stamp, rule, told_at)
+               true_at, expected_played, expected_at, expected_stamp, rule, told_at, finish_told_at)
            on conflict (account_id, item_id) do update set
                played = excluded.played, plays = excluded.plays, last_played_at = excluded.last_played_at,
                position_ms = excluded.position_ms, finished_plays = excluded.finished_plays, added_at = excluded.added_at,
                true_at = excluded.true_at, expected_played = excluded.expected_played, expected_at = excluded.expected_at,
                expected_stamp = excluded.expected_stamp, rule = excluded.rule, decided_at = excluded.decided_at, gone_at = null,
-               told_at = coalesce(excluded.told_at, observation.told_at)"#,
+               told_at = coalesce(excluded.told_at, observation.told_at), finish_told_at = excluded.finish_told_at"#,
         account_id,
         bind(now),
         &state(|one| one.item_id),
@@ -61,6 +61,7 @@ pub async fn save(connection: &mut Connection, account_id: i64, observed: &[Obse
         &stamps(|one| one.expected.and_then(|expected| expected.stamp)) as _,
         &observed.iter().map(|one| one.rule.as_str().to_owned()).collect::<Vec<_>>(),
         &observed.iter().map(|one| one.told_at.map(Stamp::from)).collect::<Vec<_>>() as _,
+        &stamps(|one| one.finish_told) as _,
     )
     .execute(connection)
     .await?;
@@ -85,6 +86,20 @@ pub async fn expect(connection: &mut Connection, account_id: i64, writes: &[(i64
         &writes.iter().map(|(_, expected)| expected.played).collect::<Vec<_>>(),
         &writes.iter().map(|(_, expected)| Stamp::from(expected.at)).collect::<Vec<_>>() as _,
         &writes.iter().map(|(_, expected)| expected.stamp.map(Stamp::from)).collect::<Vec<_>>() as _,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Notes when events told of plays whose records are still to be read.
+pub async fn finishes(connection: &mut Connection, account_id: i64, finishes: &[(i64, Timestamp)]) -> Result<()> {
+    sqlx::query!(
+        r#"update observation o set finish_told_at = greatest(o.finish_told_at, new.at)
+           from unnest($2::bigint[], $3::timestamptz[]) as new (item_id, at) where o.account_id = $1 and o.item_id = new.item_id"#,
+        account_id,
+        &finishes.iter().map(|(item, _)| *item).collect::<Vec<_>>(),
+        &finishes.iter().map(|(_, at)| Stamp::from(*at)).collect::<Vec<_>>() as _,
     )
     .execute(connection)
     .await?;
@@ -182,6 +197,7 @@ pub(crate) struct Row {
     pub expected_played: Option<bool>,
     pub expected_at: Option<Stamp>,
     pub expected_stamp: Option<Stamp>,
+    pub finish_told_at: Option<Stamp>,
 }
 
 impl Row {
@@ -204,6 +220,7 @@ impl Row {
             added_at: self.added_at.map(Stamp::to_jiff),
             true_at: self.true_at?.to_jiff(),
             expected,
+            finish_told: self.finish_told_at.map(Stamp::to_jiff),
         })
     }
 }

@@ -65,7 +65,7 @@ pub async fn load(connection: &mut Connection, account_id: i64, item_ids: &[i64]
     let rows = sqlx::query!(
         r#"select o.item_id, i.remote_id, i.kind, i.runtime_ms, o.played as "played!", o.plays as "plays!", o.last_played_at,
                o.position_ms as "position_ms!", o.finished_plays as "finished_plays!", o.added_at, o.true_at as "true_at!",
-               o.expected_played, o.expected_at, o.expected_stamp,
+               o.expected_played, o.expected_at, o.expected_stamp, o.finish_told_at,
                w.marked_at as "marked_at?", w.played as "agreed_played?", w.played_at as "played_at?", w.position_ms as "agreed_position_ms?",
                w.position_at as "position_at?", coalesce(w.version, 0) as "version!"
            from account a
@@ -114,6 +114,7 @@ pub async fn load(connection: &mut Connection, account_id: i64, item_ids: &[i64]
             expected_played: row.expected_played,
             expected_at: row.expected_at,
             expected_stamp: row.expected_stamp,
+            finish_told_at: row.finish_told_at,
         })
         .observation() else {
             continue;

@@ -25,7 +25,14 @@ fn reading(state: ItemState) -> Reading {
 
 /// A base in which no viewing is under way, or one of which `finished` plays were known to be finished.
 fn base(state: ItemState, finished: u32) -> Observation {
-    Observation { state, finished_plays: finished, added_at: Some(at(0)), true_at: at(THEN), expected: None }
+    Observation {
+        state,
+        finished_plays: finished,
+        added_at: Some(at(0)),
+        true_at: at(THEN),
+        expected: None,
+        finish_told: None,
+    }
 }
 
 fn context(kind: ServerKind) -> Context {

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Cause, Reason, What};
 use crate::clock::ClockOffset;
 use crate::item::ItemState;
-use crate::merge::{Context, Observation, Reading, Rule, three_way};
+use crate::merge::{Context, LONGEST_VIEWING, Observation, Reading, Rule, has_begun, three_way};
 use crate::policy::Unplayed;
 use crate::watch::{Event, Source};
 
@@ -38,6 +38,8 @@ pub struct Happened {
     pub rule: Option<Rule>,
     /// What the server holds now, where the notice tells all of it. Else the server must be read before it is written to.
     pub observation: Option<Observation>,
+    /// When a play was told whose record is still to be read: [`Observation::finish_told`].
+    pub finish_told: Option<Timestamp>,
 }
 
 /// A direct delivery takes less than this. What took longer was kept back on its way, and its own stamp says when it happened.
@@ -48,6 +50,9 @@ const SAME_POSITION_MS: u64 = 10_000;
 
 /// From here on servers call a title finished, and tell that apart.
 const FINISHED_PERCENT: u64 = 90;
+
+/// Events of one stop arrive within this time.
+const SAME_STOP: SignedDuration = SignedDuration::from_mins(1);
 
 /// The smallest step of time that is kept: an un-play that is known only to be later than a play is put so much behind it.
 const MOMENT: SignedDuration = SignedDuration::from_micros(1);
@@ -81,7 +86,7 @@ pub fn meaning(
     match what {
         What::Saved { state, cause } if late => saved_late(state, cause, known, context),
         What::Saved { state, cause } => saved(state, cause, known, context),
-        What::Finished => happened(vec![finished(at)], newly(known)),
+        What::Finished => finished(known, late, context),
         What::MarkedPlayed if late && known.is_some_and(is_untouched) => withdrawn(played(at), at, context),
         What::MarkedPlayed => marked_played(known, at),
         What::MarkedUnplayed if late => Meaning::Nothing(Reason::Late),
@@ -96,11 +101,29 @@ pub fn meaning(
 }
 
 fn happened(events: Vec<Event>, rule: Rule) -> Meaning {
-    Meaning::Happened(Happened { events, rule: Some(rule), observation: None })
+    Meaning::Happened(Happened { events, rule: Some(rule), ..Happened::default() })
 }
 
-const fn finished(at: Timestamp) -> Event {
-    Event::Played { order: at, stamp: Some(at), source: Source::Playback }
+/// A playback that ended now. The server's record of it is told by the next reading, which is noted, since its stamp may be that of the viewing's start.
+fn finished(known: Option<&Observation>, late: bool, context: &Context) -> Meaning {
+    let at = context.now;
+    let told_already = known.is_some_and(|known| {
+        let viewing = known.state.last_played_at.is_some_and(|stamp| {
+            let since = at.duration_since(context.offset.to_ours(stamp));
+            -DELIVERY <= since && since < LONGEST_VIEWING
+        });
+        let told =
+            late || (context.kind.counts_at_start() && known.true_at >= at.saturating_sub(SAME_STOP).unwrap_or(at));
+        known.state.played && known.state.position_ms == 0 && viewing && told && !has_begun(known, context)
+    });
+    if told_already {
+        return Meaning::Nothing(Reason::AsKnown);
+    }
+    told_without_record(Event::Played { order: at, stamp: Some(at), source: Source::Playback }, newly(known), at)
+}
+
+fn told_without_record(event: Event, rule: Rule, at: Timestamp) -> Meaning {
+    Meaning::Happened(Happened { events: vec![event], rule: Some(rule), observation: None, finish_told: Some(at) })
 }
 
 const fn played(at: Timestamp) -> Event {
@@ -118,7 +141,23 @@ const fn is_untouched(known: &Observation) -> bool {
 
 fn saved(state: ItemState, cause: Cause, known: Option<&Observation>, context: &Context) -> Meaning {
     let reading = Reading { state, added_at: known.and_then(|known| known.added_at) };
-    let merged = three_way(&reading, known, context);
+    let mut merged = three_way(&reading, known, context);
+    let was_played = known.is_some_and(|known| known.state.played);
+    let plays = matches!(merged.mark, Some(Event::Played { .. }));
+    match cause {
+        // What is played when a viewing begins was played before, and bears the viewing's stamp by now.
+        Cause::Started if plays && !was_played => return Meaning::Nothing(Reason::Begins),
+        // A count that rose and no position: so it looks when a re-watch begins, and when one is given up right away. Its end is told apart.
+        Cause::Started | Cause::Progress | Cause::Stopped if was_played && state.played => {
+            if plays {
+                merged.rule = Rule::RewatchUnderWay;
+                merged.mark = None;
+            }
+            merged.observation.finished_plays =
+                known.map_or(state.plays, |known| known.finished_plays.min(state.plays));
+        }
+        _ => {}
+    }
     let mark = match merged.mark {
         // The stamp of a record is that of the playback's start or of the mark; here it is known which.
         Some(Event::Played { order, stamp, .. }) if cause == Cause::Stopped => {
@@ -140,6 +179,7 @@ fn saved(state: ItemState, cause: Cause, known: Option<&Observation>, context: &
         events: mark.into_iter().chain(merged.position).collect(),
         rule: Some(merged.rule),
         observation: Some(merged.observation),
+        finish_told: None,
     })
 }
 
@@ -172,7 +212,7 @@ fn marked_played(known: Option<&Observation>, at: Timestamp) -> Meaning {
     match known {
         Some(known) if known.expected.is_some_and(|expected| expected.played) => Meaning::Nothing(Reason::Echo),
         Some(known) if known.state.played => Meaning::Nothing(Reason::AsKnown),
-        _ => happened(vec![played(at)], Rule::NewlyPlayed),
+        _ => told_without_record(played(at), Rule::NewlyPlayed, at),
     }
 }
 
@@ -186,13 +226,19 @@ fn marked_unplayed(known: Option<&Observation>, context: &Context) -> Meaning {
     if !known.state.played {
         return Meaning::Nothing(Reason::AsKnown);
     }
-    let observation =
-        Observation { state: ItemState::default(), finished_plays: 0, true_at: context.now, expected: None, ..*known };
+    let observation = Observation {
+        state: ItemState::default(),
+        finished_plays: 0,
+        true_at: context.now,
+        expected: None,
+        finish_told: None,
+        ..*known
+    };
     let (events, rule) = match context.unplayed {
         Unplayed::Follow => (vec![Event::Unplayed { order: context.now }], Rule::NewlyUnplayed),
         Unplayed::Ignore => (Vec::new(), Rule::UnplayedIgnored),
     };
-    Meaning::Happened(Happened { events, rule: Some(rule), observation: Some(observation) })
+    Meaning::Happened(Happened { events, rule: Some(rule), observation: Some(observation), finish_told: None })
 }
 
 fn position(position_ms: u64, known: Option<&Observation>, runtime_ms: Option<u64>, context: &Context) -> Meaning {

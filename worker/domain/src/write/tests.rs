@@ -18,6 +18,7 @@ fn there(played: bool, plays: u32, date: Option<i64>, position_minutes: u64) -> 
         added_at: None,
         true_at: at(2_000),
         expected: None,
+        finish_told: None,
     }
 }
 

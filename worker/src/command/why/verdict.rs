@@ -205,6 +205,7 @@ mod tests {
             added_at: None,
             true_at: at(1_000_000),
             expected: None,
+            finish_told: None,
         }
     }
 

@@ -85,7 +85,7 @@ pub async fn of_titles(connection: &mut Connection, titles: &[i64], person_id: O
                o.played as "played?", o.plays as "plays?", o.last_played_at as "last_played_at?", o.position_ms as "position_ms?",
                o.finished_plays as "finished_plays?", o.added_at as "added_at?",
                case when o.gone_at is null then greatest(o.true_at, c.full_read_at) else o.true_at end as "true_at?: Stamp",
-               o.expected_played as "expected_played?", o.expected_at as "expected_at?", o.expected_stamp as "expected_stamp?",
+               o.expected_played as "expected_played?", o.expected_at as "expected_at?", o.expected_stamp as "expected_stamp?", o.finish_told_at as "finish_told_at?",
                o.rule as "rule?", o.decided_at as "decided_at?", o.gone_at as "unseen_since?"
            from item_title it
            join item i on i.id = it.item_id
@@ -115,6 +115,7 @@ pub async fn of_titles(connection: &mut Connection, titles: &[i64], person_id: O
                 expected_played: row.expected_played,
                 expected_at: row.expected_at,
                 expected_stamp: row.expected_stamp,
+                finish_told_at: row.finish_told_at,
             }
             .observation();
             let seen = match (observation, row.rule, row.decided_at) {

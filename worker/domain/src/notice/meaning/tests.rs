@@ -25,8 +25,14 @@ fn record(played: bool, plays: u32, last: Option<i64>, position_ms: u64) -> Item
 
 fn base(state: ItemState) -> Base {
     let finished_plays = if state.position_ms == 0 { state.plays } else { 0 };
-    let observation =
-        Observation { state, finished_plays, added_at: Some(at(1)), true_at: at(NOW - 3_600), expected: None };
+    let observation = Observation {
+        state,
+        finished_plays,
+        added_at: Some(at(1)),
+        true_at: at(NOW - 3_600),
+        expected: None,
+        finish_told: None,
+    };
     Base { observation, told_at: None }
 }
 
@@ -59,12 +65,68 @@ fn rule(meaning: &Meaning) -> Option<Rule> {
 const STOPPED: Cause = Cause::Stopped;
 
 #[test]
-fn a_finish_is_a_playback_at_the_time_it_was_told() {
+fn a_finish_is_a_playback_at_the_time_it_was_told_and_its_record_is_no_second_one() {
     let expected = Event::Played { order: at(NOW), stamp: Some(at(NOW)), source: Source::Playback };
     for known in [None, Some(unplayed()), Some(watched())] {
-        assert_eq!(events(tell(What::Finished, known.as_ref())), [expected], "{known:?}");
+        let told = tell(What::Finished, known.as_ref());
+        let Meaning::Happened(happened) = &told else { panic!("{told:?}") };
+        assert_eq!((happened.finish_told, happened.observation), (Some(at(NOW)), None));
+        assert_eq!(events(told), [expected], "{known:?}");
     }
     assert_eq!(rule(&tell(What::Finished, Some(&watched()))), Some(Rule::PlayedAgain));
+
+    // The next reading bears the stamp of its start, of its end, or none; one of a later viewing is another play.
+    for (before, plays) in [(unplayed(), 1), (watched(), 2)] {
+        let base = Observation { finish_told: Some(at(NOW)), ..before.observation };
+        for (stamp, rule) in [
+            (Some(NOW - 6_000), Rule::ToldBefore),
+            (Some(NOW + 3), Rule::ToldBefore),
+            (None, Rule::ToldBefore),
+            (Some(NOW + 9_000), if plays == 1 { Rule::NewlyPlayed } else { Rule::PlayedAgain }),
+        ] {
+            let reading = Reading { state: record(true, plays, stamp, 0), added_at: Some(at(1)) };
+            let merged = three_way(&reading, Some(&base), &context(NOW + 10_000));
+            assert_eq!((merged.rule, merged.observation.finish_told), (rule, None), "{stamp:?}");
+        }
+    }
+}
+
+#[test]
+fn a_finish_that_comes_after_its_record_was_read_is_known() {
+    let mut read = base(record(true, 1, Some(NOW - 6_000), 0));
+    read.observation.true_at = at(NOW + 60);
+    for kind in [ServerKind::Plex, ServerKind::Jellyfin, ServerKind::Emby] {
+        let told = meaning(What::Finished, None, Some(&read), None, &Context { kind, ..context(NOW) });
+        assert_eq!(told, Meaning::Nothing(Reason::AsKnown), "{kind}");
+    }
+}
+
+#[test]
+fn a_finish_that_the_record_has_just_told_is_known() {
+    let mut told = base(record(true, 1, Some(NOW - 6_000), 0));
+    told.observation.true_at = at(NOW - 1);
+    assert_eq!(tell(What::Finished, Some(&told)), Meaning::Nothing(Reason::AsKnown));
+    // Of a re-watch the record tells nothing but that it began.
+    told.observation.state.plays = 2;
+    assert_eq!(rule(&tell(What::Finished, Some(&told))), Some(Rule::PlayedAgain));
+}
+
+#[test]
+fn a_record_that_stays_played_is_no_play_by_itself() {
+    // Jellyfin 12 keeps the mark when a re-watch starts, and counts; a viewing that is given up at once leaves no position.
+    let state = record(true, 2, Some(NOW), 0);
+    for cause in [Cause::Started, Cause::Progress, Cause::Stopped] {
+        let told = tell(What::Saved { state, cause }, Some(&watched()));
+        let Meaning::Happened(happened) = &told else { panic!("{told:?}") };
+        assert_eq!((happened.rule, happened.events.len()), (Some(Rule::RewatchUnderWay), 0), "{cause:?}");
+        assert_eq!(happened.observation.unwrap().finished_plays, 1, "an import that finds it finished tells so");
+    }
+    assert_eq!(rule(&tell(What::Saved { state, cause: Cause::Set }, Some(&watched()))), Some(Rule::PlayedAgain));
+    let begins = What::Saved { state, cause: Cause::Started };
+    assert_eq!(tell(begins, Some(&unplayed())), Meaning::Nothing(Reason::Begins), "it was played before that");
+    let ends =
+        tell(What::Saved { state: record(true, 1, Some(NOW - 6_000), 0), cause: Cause::Progress }, Some(&unplayed()));
+    assert_eq!(rule(&ends), Some(Rule::NewlyPlayed), "90 % are passed while it plays");
 }
 
 #[test]
