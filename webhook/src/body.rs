@@ -1,11 +1,13 @@
 //! From a request's body to the JSON of its event, whatever the server wraps it in. Pictures are read past and never kept.
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 
 /// The longest text of an event; real ones have a few KiB.
 const LONGEST_EVENT: usize = 1024 * 1024;
+/// What is read past of a body that is too large.
+const MOST_READ_PAST: usize = 16 * 1024 * 1024;
 /// Parts of a form; real ones have two.
 const MOST_PARTS: usize = 16;
 /// The parts that hold an event: Plex, Emby.
@@ -27,14 +29,25 @@ pub enum BodyError {
 
 /// Reads a body of at most `limit` bytes.
 pub async fn read(content_type: Option<&str>, body: Body, limit: usize) -> Result<Bytes, BodyError> {
-    match content_type.map(multer::parse_boundary) {
-        Some(Ok(boundary)) => form(boundary, body, limit).await,
-        _ => whole(body, limit.min(LONGEST_EVENT)).await,
+    let mut stream = body.into_data_stream();
+    let read = match content_type.map(multer::parse_boundary) {
+        Some(Ok(boundary)) => form(boundary, &mut stream, limit).await,
+        _ => whole(&mut stream, limit.min(LONGEST_EVENT)).await,
+    };
+    if read == Err(BodyError::TooLarge) {
+        // Whoever is still sending hears no answer: a connection that is closed on them is all they would see.
+        let mut passed = 0;
+        while let Some(Ok(chunk)) = stream.next().await {
+            passed += chunk.len();
+            if passed > MOST_READ_PAST {
+                break;
+            }
+        }
     }
+    read
 }
 
-async fn whole(body: Body, limit: usize) -> Result<Bytes, BodyError> {
-    let mut stream = body.into_data_stream();
+async fn whole(stream: &mut BodyDataStream, limit: usize) -> Result<Bytes, BodyError> {
     let mut all = BytesMut::new();
     while let Some(chunk) = stream.next().await {
         let chunk = chunk.map_err(|_| BodyError::Broken)?;
@@ -46,10 +59,10 @@ async fn whole(body: Body, limit: usize) -> Result<Bytes, BodyError> {
     Ok(all.freeze())
 }
 
-async fn form(boundary: String, body: Body, limit: usize) -> Result<Bytes, BodyError> {
+async fn form(boundary: String, stream: &mut BodyDataStream, limit: usize) -> Result<Bytes, BodyError> {
     let limits = multer::SizeLimit::new().whole_stream(limit as u64);
     let constraints = multer::Constraints::new().size_limit(limits);
-    let mut parts = multer::Multipart::with_constraints(body.into_data_stream(), boundary, constraints);
+    let mut parts = multer::Multipart::with_constraints(stream, boundary, constraints);
     let mut event = None;
     for _ in 0..MOST_PARTS {
         let Some(mut part) = parts.next_field().await.map_err(wrong)? else {

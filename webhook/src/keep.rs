@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretBox};
 use serde_json::{Map, Value};
 use watchstate_runtime::redact;
 use watchstate_store::Store;
@@ -32,7 +33,15 @@ impl Keeper {
     }
 
     /// Keeps one, in the background.
-    pub fn keep(&self, now: Timestamp, address: IpAddr, headers: &HeaderMap, body: &[u8], status: StatusCode) {
+    pub fn keep(
+        &self,
+        now: Timestamp,
+        address: IpAddr,
+        headers: &HeaderMap,
+        token: Option<&SecretBox<[u8]>>,
+        body: &[u8],
+        status: StatusCode,
+    ) {
         if now > self.until {
             return;
         }
@@ -42,7 +51,7 @@ impl Keeper {
             expires_at: now.checked_add(self.each).unwrap_or(now),
             address: address.to_string(),
             headers: shown_headers(headers),
-            body: shown_body(body),
+            body: shown_body(body, token),
             status: i16::try_from(status.as_u16()).unwrap_or_default(),
         };
         let store = self.store.clone();
@@ -65,8 +74,12 @@ fn shown_headers(headers: &HeaderMap) -> Value {
     Value::Object(shown)
 }
 
-fn shown_body(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body.get(..LONGEST).unwrap_or(body)).replace('\0', "");
+fn shown_body(body: &[u8], token: Option<&SecretBox<[u8]>>) -> String {
+    let mut text = String::from_utf8_lossy(body).replace('\0', "");
+    if let Some(token) = token.and_then(|token| std::str::from_utf8(token.expose_secret()).ok()) {
+        text = text.replace(token, "***");
+    }
+    let text: String = text.chars().take(LONGEST).collect();
     if serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok() {
         redact::scrub_json(&text)
     } else {
@@ -94,11 +107,13 @@ mod tests {
         assert_eq!(shown["content-type"], "application/json");
         assert_eq!(shown["x-anything"], "***");
         assert!(!shown.to_string().contains("hush"));
+        let token = SecretBox::new(b"hush".to_vec().into_boxed_slice());
         for body in [
             r#"{"ServerUrl":"http://jf/?apikey=hush","Token":"hush","Name":"Heat"}"#,
             r#"{"url":"http://anna:hush@jf/","Name":"Heat","broken"#,
+            "Heat hush",
         ] {
-            let shown = shown_body(body.as_bytes());
+            let shown = shown_body(body.as_bytes(), Some(&token));
             assert!(shown.contains("Heat") && !shown.contains("hush"), "{shown}");
         }
     }

@@ -18,6 +18,7 @@ use governor::{Quota, RateLimiter};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use ipnet::IpNet;
+use secrecy::SecretBox;
 use watchstate_runtime::clock::Clock;
 use watchstate_runtime::metrics::{self, Kept, Kind, Metrics, Refusal, Refused};
 use watchstate_servers::notice;
@@ -117,8 +118,9 @@ async fn receive(
     let (parts, body) = request.into_parts();
     let address = address::client(peer.ip(), &parts.headers, &receiver.trusted);
     let mut read = Bytes::new();
-    let taken = receiver.take(address, parts.uri.query(), &parts.headers, body, &mut read).await;
-    let response = match taken {
+    let token = token::offered(parts.uri.query(), &parts.headers);
+    let outcome = receiver.take(address, token.as_ref(), &parts.headers, body, &mut read).await;
+    let response = match outcome {
         Ok(events) => {
             tracing::debug!(%address, method = %parts.method, path = parts.uri.path(), events, took = ?began.elapsed(), "202");
             (StatusCode::ACCEPTED, "accepted\n").into_response()
@@ -133,7 +135,7 @@ async fn receive(
         }
     };
     if let Some(keeper) = &receiver.keeper {
-        keeper.keep(receiver.clock.now(), address, &parts.headers, &read, response.status());
+        keeper.keep(receiver.clock.now(), address, &parts.headers, token.as_ref(), &read, response.status());
     }
     response
 }
@@ -143,7 +145,7 @@ impl Receiver {
     async fn take(
         &self,
         address: IpAddr,
-        query: Option<&str>,
+        token: Option<&SecretBox<[u8]>>,
         headers: &HeaderMap,
         body: Body,
         read: &mut Bytes,
@@ -155,7 +157,7 @@ impl Receiver {
         if self.wrong.is_blocked(sender) {
             return Err(Refusing::new(Refusal::TooManyTokens, "too many wrong tokens; try again later"));
         }
-        let Some(servers) = snapshot.tokens.servers(token::digest(query, headers)) else {
+        let Some(servers) = snapshot.tokens.servers(token) else {
             self.wrong.count(sender);
             return Err(Refusing::new(Refusal::Token, "the token is missing or wrong"));
         };

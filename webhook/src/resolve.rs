@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 use watchstate_domain::item::ServerKind;
 use watchstate_domain::notice::{Notice, Reason, Teller, What};
 use watchstate_merge::household::Household;
+use watchstate_runtime::redact;
 use watchstate_store::inbox::{Received, Verdict};
 use watchstate_store::registry::{Account, Server};
 
@@ -16,7 +17,7 @@ pub fn resolve(
     household: &Household,
     servers: &[i64],
     kind: ServerKind,
-    notice: Notice,
+    mut notice: Notice,
     body: &[u8],
     place: usize,
     received_at: Timestamp,
@@ -33,6 +34,10 @@ pub fn resolve(
             }
         }
     };
+    if let Some(teller) = &mut notice.account {
+        // Some servers call people by their e-mail address, which is nobody's business once it is known who it was.
+        teller.name = redact::scrub(&teller.name).into_owned();
+    }
     let bucket = notice.sent_at.is_none().then(|| received_at.as_second().div_euclid(SAME_EVENT_SECONDS));
     Received {
         digest: digest(body, place, server_id, bucket),

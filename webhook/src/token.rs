@@ -2,14 +2,15 @@
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use secrecy::{ExposeSecret, SecretBox};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 /// Longer ones are nobody's.
 const LONGEST: usize = 1_024;
 
-/// SHA-256 of the token that a request bears: `?apikey=`, the header `X-apikey`, or `Authorization: Bearer`. None: it bears none.
-pub fn digest(query: Option<&str>, headers: &HeaderMap) -> Option<[u8; 32]> {
+/// The token that a request bears: `?apikey=`, the header `X-apikey`, or `Authorization: Bearer`. None: it bears none.
+pub fn offered(query: Option<&str>, headers: &HeaderMap) -> Option<SecretBox<[u8]>> {
     let of_query = || {
         let pairs = url::form_urlencoded::parse(query?.as_bytes());
         pairs.into_owned().find(|(name, _)| name.eq_ignore_ascii_case("apikey")).map(|(_, value)| value.into_bytes())
@@ -21,7 +22,7 @@ pub fn digest(query: Option<&str>, headers: &HeaderMap) -> Option<[u8; 32]> {
         scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii().to_vec())
     };
     let token = of_header().or_else(of_query).or_else(bearer)?;
-    (!token.is_empty() && token.len() <= LONGEST).then(|| Sha256::digest(&token).into())
+    (!token.is_empty() && token.len() <= LONGEST).then(|| SecretBox::new(token.into_boxed_slice()))
 }
 
 /// The tokens of all servers.
@@ -43,15 +44,18 @@ impl Tokens {
     }
 
     /// The servers whose token it is; None: nobody's.
-    pub fn servers(&self, digest: Option<[u8; 32]>) -> Option<&[i64]> {
-        let offered = digest.unwrap_or_default();
+    pub fn servers(&self, offered: Option<&SecretBox<[u8]>>) -> Option<&[i64]> {
+        let hash: [u8; 32] = Sha256::digest(offered.map_or(&[][..], ExposeSecret::expose_secret)).into();
+        self.with_hash(hash).filter(|_| offered.is_some())
+    }
+
+    fn with_hash(&self, offered: [u8; 32]) -> Option<&[i64]> {
         let mut found = u32::MAX;
         // No way out before the end: the time must not tell how far one got.
         for (place, (hash, _)) in (0_u32..).zip(&self.0) {
             let fits: Choice = hash.ct_eq(&offered);
             found.conditional_assign(&place, fits);
         }
-        digest?;
         self.0.get(usize::try_from(found).ok()?).map(|(_, servers)| servers.as_slice())
     }
 }
@@ -88,24 +92,24 @@ mod tests {
             (Some("apikey=other"), &[("x-apikey", "abc")], Some("abc")),
         ];
         for (query, pairs, expected) in cases {
-            let expected = expected.map(hash);
-            assert_eq!(digest(query, &headers(pairs)).map(Vec::from), expected, "{query:?} {pairs:?}");
+            let token = offered(query, &headers(pairs));
+            let token = token.as_ref().map(ExposeSecret::expose_secret);
+            assert_eq!(token, expected.map(str::as_bytes), "{query:?} {pairs:?}");
         }
     }
 
     #[test]
     fn servers_may_share_a_token_and_no_other_fits() {
         let tokens = Tokens::new([(1, hash("one")), (2, hash("two")), (3, hash("one")), (4, b"short".to_vec())]);
-        let of = |token: &str| tokens.servers(digest(Some(&format!("apikey={token}")), &HeaderMap::new()));
+        let of = |token: &str| tokens.servers(offered(Some(&format!("apikey={token}")), &HeaderMap::new()).as_ref());
         assert_eq!(of("one"), Some(&[1, 3][..]));
         assert_eq!(of("two"), Some(&[2][..]));
         assert_eq!(of("three"), None);
         assert_eq!(tokens.servers(None), None);
-        assert_eq!(Tokens::default().servers(Some([0; 32])), None);
     }
 
     #[test]
-    fn no_token_is_not_the_token_whose_hash_is_nought() {
-        assert_eq!(Tokens::new([(1, vec![0; 32])]).servers(None), None);
+    fn no_token_is_nobodys_even_if_somebody_has_an_empty_one() {
+        assert_eq!(Tokens::new([(1, hash(""))]).servers(None), None);
     }
 }

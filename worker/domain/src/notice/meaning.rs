@@ -20,6 +20,7 @@ pub struct Base {
 
 /// What a notice means.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, and never kept")]
 pub enum Meaning {
     /// It has no bearing on what was watched, or says nothing new: why.
     Nothing(Reason),

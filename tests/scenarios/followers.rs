@@ -1,0 +1,161 @@
+//! Followers: they share the work, bear dead servers, do what they are told in the registry, and end when told to.
+
+use anyhow::{Result, ensure};
+use watchstate_tests::http::{Fault, FaultKind, Group};
+use watchstate_tests::webhook::{Target, Webhooks};
+use watchstate_tests::world::{Flavor, World};
+
+use crate::builders::*;
+use crate::circle::*;
+
+#[tokio::test]
+async fn several_followers_and_receivers_share_the_work_and_do_nothing_twice() -> Result<()> {
+    let (household, worlds) =
+        household([("jellyfin", Flavor::Jellyfin1011), ("plex", Flavor::Plex), ("emby", Flavor::Emby49)], |world| {
+            for number in 0..40 {
+                world.add_movie(&film(&format!("Film {number:02}"), 2000).id("imdb", &format!("tt00010{number:02}")));
+            }
+        })
+        .await?;
+    let circle = Circle::of(household, worlds, ["jellyfin", "plex", "emby"]).await?;
+    let second = circle.household.follower(&[]).await?;
+    let third = circle.household.follower(&[]).await?;
+    let other = circle.household.receiver("127.0.0.1:0", &[]).await?;
+    let [jellyfin, plex, emby] = &circle.worlds;
+    // The same events through both receivers.
+    let twins = Webhooks::start(jellyfin, Target::new(&circle.household.webhook(&other, "jellyfin")?))?;
+    for number in 0..40 {
+        jellyfin.play_to_end(ANNA, &movie(jellyfin, &format!("Film {number:02}")))?;
+    }
+    for world in [plex, emby] {
+        comes_to(world, "all are played", |world| world.states(ANNA).values().all(|state| state.played)).await?;
+    }
+    twins.settle().await;
+    circle.settle().await?;
+    assert_eq!(circle.writes(), [0, 40, 40]);
+    for world in [plex, emby] {
+        ensure!(world.states(ANNA).values().all(|state| state.plays <= 1), "{world:?}");
+    }
+    for follower in [second, third] {
+        assert!(follower.stop().await?.success());
+    }
+    assert!(other.stop().await?.success());
+    circle.agrees().await
+}
+
+#[tokio::test]
+async fn a_dead_server_delays_no_other_and_is_told_when_it_is_back() -> Result<()> {
+    let mut household = watchstate_tests::household::Household::new().await?;
+    let mut worlds = Vec::new();
+    for (name, flavor) in THREE {
+        let world = server(flavor, name);
+        titles(&world);
+        worlds.push(household.add(name, world, &[]).await?);
+        household.spec(name, "  limits:\n    timeout: 2s\n")?;
+    }
+    household.apply().await?.expect(0)?;
+    let worlds: [World; 3] = worlds.try_into().map_err(|_| anyhow::anyhow!("three worlds"))?;
+    let mut circle = Circle::of(household, worlds, THREE.map(|(name, _)| name)).await?;
+    circle.household.down("emby").await?;
+    let [plex, jellyfin, emby] = circle.worlds.clone();
+    plex.play_to_end(ANNA, &movie(&plex, "Heat"))?;
+    is_played(&jellyfin, "Heat").await?;
+    jellyfin.inject(Fault::new(FaultKind::Delay(600_000)).group(Group::Write).times(1));
+    plex.play_to_end(ANNA, &movie(&plex, "Alien"))?;
+    jellyfin.log().wait_until(|log| log.on_hold() > 0).await;
+    circle.household.up("emby").await?;
+    is_played(&emby, "Heat").await?;
+    is_played(&emby, "Alien").await?;
+    jellyfin.heal();
+    // What failed is tried again in a minute; at once when a person asks for it.
+    circle.household.worker(&["push", "--force"]).await?.expect(0)?;
+    is_played(&jellyfin, "Alien").await?;
+    circle.agrees().await
+}
+
+#[tokio::test]
+async fn a_follower_hears_of_new_servers_and_of_those_that_go() -> Result<()> {
+    let mut circle = Circle::new([("plex", Flavor::Plex), ("jellyfin", Flavor::Jellyfin1011)]).await?;
+    let emby = server(Flavor::Emby49, "emby");
+    titles(&emby);
+    let emby = circle.household.add("emby", emby, &[]).await?;
+    circle.household.apply().await?.expect(0)?;
+    circle.household.worker(&["import", "--server", "emby"]).await?.expect(0)?;
+    let [plex, jellyfin] = circle.worlds.clone();
+    plex.play_to_end(ANNA, &movie(&plex, "Heat"))?;
+    is_played(&emby, "Heat").await?;
+    is_played(&jellyfin, "Heat").await?;
+    circle.household.spec("emby", "  suspend: true\n")?;
+    circle.household.apply().await?.expect(0)?;
+    plex.play_to_end(ANNA, &movie(&plex, "Alien"))?;
+    is_played(&jellyfin, "Alien").await?;
+    circle.settle().await?;
+    assert!(!has(&emby, "Alien").played, "nothing is done with it");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_killed_follower_left_is_done_by_the_next_one_and_once() -> Result<()> {
+    let (household, worlds) = household([("jellyfin", Flavor::Jellyfin1011), ("plex", Flavor::Plex)], titles).await?;
+    let circle = Circle::of(household, worlds, ["jellyfin", "plex"]).await?;
+    let Circle { household, worlds, hooks, receiver, follower } = circle;
+    let [jellyfin, plex] = &worlds;
+    plex.inject(Fault::new(FaultKind::LateAnswer(600_000)).group(Group::Write).times(1));
+    jellyfin.play_to_end(ANNA, &movie(jellyfin, "Heat"))?;
+    plex.log().wait_until(|log| log.on_hold() > 0).await;
+    follower.kill().await?;
+    plex.heal();
+    jellyfin.play_to_end(ANNA, &movie(jellyfin, "Alien"))?;
+    let follower = household.follower(&[]).await?;
+    is_played(plex, "Alien").await?;
+    let circle = Circle { household, worlds, hooks, receiver, follower };
+    circle.settle().await?;
+    assert_eq!(circle.writes(), [0, 2]);
+    assert_eq!(truth(&circle.household, "Heat").await?["plays"], 1);
+    circle.agrees().await
+}
+
+#[tokio::test]
+async fn told_to_end_receiver_and_follower_end_well_and_the_next_ones_go_on() -> Result<()> {
+    let circle = Circle::new([("plex", Flavor::Plex), ("emby", Flavor::Emby49)]).await?;
+    let Circle { household, worlds, hooks, receiver, follower } = circle;
+    let [plex, emby] = &worlds;
+    assert!(follower.stop().await?.success());
+    plex.play_to_end(ANNA, &movie(plex, "Heat"))?;
+    for sent in hooks[0].settle().await {
+        assert_eq!(sent.status, Some(202));
+    }
+    let address = receiver.address.clone();
+    assert!(receiver.stop().await?.success());
+    assert!(!has(emby, "Heat").played);
+    let receiver = household.receiver(&address, &[]).await?;
+    let follower = household.follower(&[]).await?;
+    is_played(emby, "Heat").await?;
+    let delivered = follower.metric("watchstate_delivery_duration_seconds_count{server=\"emby\"}").await?;
+    assert!((0.5..1.5).contains(&delivered), "{delivered}");
+    plex.play_to_end(ANNA, &movie(plex, "Alien"))?;
+    is_played(emby, "Alien").await?;
+    let received = receiver
+        .metric("watchstate_events_received_total{kind=\"plex\",reason=\"begins\",verdict=\"ignored\"}")
+        .await?;
+    assert!(received >= 1.0, "{}", receiver.ask("/metrics").await?);
+    assert_eq!(receiver.ask("/livez").await?, "ok\n");
+    Circle { household, worlds, hooks, receiver, follower }.agrees().await
+}
+
+#[tokio::test]
+async fn without_a_follower_the_next_job_does_it() -> Result<()> {
+    for verb in ["push", "export", "sync"] {
+        let circle = Circle::new([("plex", Flavor::Plex), ("emby", Flavor::Emby49)]).await?;
+        let Circle { household, worlds, hooks, receiver, follower } = circle;
+        follower.stop().await?;
+        receiver.signal("STOP").await?;
+        let [plex, emby] = &worlds;
+        plex.play_to_end(ANNA, &movie(plex, "Heat"))?;
+        receiver.signal("CONT").await?;
+        hooks[0].settle().await;
+        household.worker(&[verb]).await?.expect(0)?;
+        ensure!(has(emby, "Heat").played, "{verb}");
+    }
+    Ok(())
+}
