@@ -7,8 +7,8 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use watchstate_runtime::metrics::{Metrics, OfComponent, Place};
 use watchstate_runtime::redact;
+use watchstate_store::Store;
 use watchstate_store::inbox::{self, Received};
-use watchstate_store::{Store, StoreError};
 
 use crate::spool::{Spool, SpoolError};
 
@@ -163,7 +163,7 @@ impl Writer {
         };
         match timeout(PATIENCE, storing).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) if is_of_data(&error) => Err(Failure::Data(redact::chain(&error))),
+            Ok(Err(error)) if error.is_of_data() => Err(Failure::Data(redact::chain(&error))),
             Ok(Err(error)) => Err(Failure::Away(redact::chain(&error))),
             Err(_) => Err(Failure::Away("it takes too long".to_owned())),
         }
@@ -213,9 +213,4 @@ enum Failure {
     Data(String),
     /// The database isn't there.
     Away(String),
-}
-
-/// True where the database refuses what an event holds, however often it is tried.
-fn is_of_data(error: &StoreError) -> bool {
-    error.sqlstate().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
 }

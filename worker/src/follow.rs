@@ -107,12 +107,16 @@ impl Lanes<'_> {
         if let Some(changed) = self.renew().await? {
             return Ok(Some(changed));
         }
-        events::merge(app).await?;
+        let events = Notify::new();
+        events.notify_one();
+        let merging = merging(app, &events);
+        tokio::pin!(merging);
         database.set(true);
         tracing::info!(servers = self.at.len(), "following");
         loop {
             let heard = tokio::select! {
                 () = app.stop.cancelled() => return Ok(None),
+                trouble = &mut merging => return Err(trouble),
                 Some(ended) = self.running.next() => {
                     self.at.remove(&ended);
                     self.renew().await?;
@@ -123,16 +127,14 @@ impl Lanes<'_> {
             };
             match heard {
                 Some(Channel::Outbox) => self.wake(),
-                Some(Channel::Inbox) => {
-                    events::merge(app).await?;
-                }
+                Some(Channel::Inbox) => events.notify_one(),
                 // A change may have been missed, or none was for a while.
                 Some(Channel::Registry) | None => {
                     if let Some(changed) = self.renew().await? {
                         return Ok(Some(changed));
                     }
                     if heard.is_none() {
-                        events::merge(app).await?;
+                        events.notify_one();
                         self.wake();
                     }
                 }
@@ -217,6 +219,16 @@ impl Lanes<'_> {
             handle.stop.cancel();
         }
         while self.running.next().await.is_some() {}
+    }
+}
+
+/// Merges the events that a receiver left, whenever it is told to, until the database fails.
+async fn merging(app: &App, events: &Notify) -> Trouble {
+    loop {
+        events.notified().await;
+        if let Err(trouble) = events::merge(app).await {
+            return trouble;
+        }
     }
 }
 

@@ -413,8 +413,8 @@ fn observe(reading: &Reading, base: Option<&Observation>, context: &Context) -> 
         added_at: reading.added_at,
         true_at: context.now,
         expected: None,
-        // A server that doesn't tell of it yet will.
-        finish_told: base.and_then(|base| base.finish_told).filter(|_| !state.played),
+        // A server that doesn't tell of it yet will; one that has taken it back won't.
+        finish_told: base.filter(|base| !state.played && !base.state.played).and_then(|base| base.finish_told),
     }
 }
 

@@ -44,9 +44,25 @@ enum Act {
 }
 
 /// An act at the n-th of what there is of servers, persons and items.
+/// What becomes of the events that wait, after an act.
+#[derive(Debug, Clone, Copy)]
+enum Post {
+    /// They are merged, in order.
+    Arrives,
+    /// They are merged, the last one first.
+    Backwards,
+    /// Each is merged twice.
+    Twice,
+    /// They wait.
+    Waits,
+    /// They are lost.
+    Lost,
+}
+
 #[derive(Debug, Clone)]
 struct Step {
     wait_minutes: i64,
+    post: Post,
     server: usize,
     person: usize,
     item: usize,
@@ -83,9 +99,17 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             prop_oneof![3 => Just(0), 1 => Just(1)],
             0..3_usize,
             act(),
+            prop_oneof![
+                6 => Just(Post::Arrives),
+                1 => Just(Post::Backwards),
+                1 => Just(Post::Twice),
+                3 => Just(Post::Waits),
+                1 => Just(Post::Lost)
+            ],
         )
-            .prop_map(|(wait_minutes, server, person, item, act)| Step {
+            .prop_map(|(wait_minutes, server, person, item, act, post)| Step {
                 wait_minutes,
+                post,
                 server,
                 person,
                 item,
@@ -103,20 +127,23 @@ fn household() -> impl Strategy<Value = Vec<Server>> {
         Just(Flavor::Jellyfin12),
         Just(Flavor::Emby)
     ];
-    let server = (flavor, prop_oneof![3 => Just(0), 1 => -2..3_i64], proptest::bool::weighted(0.85), 0..4_usize);
+    let hours = prop_oneof![3 => Just(0), 1 => -2..3_i64];
+    let server = (flavor, hours, proptest::bool::weighted(0.85), 0..4_usize, proptest::bool::weighted(0.6));
     proptest::collection::vec(server, 2..4).prop_map(|servers| {
-        let server = |(index, (flavor, hours, tells_dates, holds)): (usize, (Flavor, i64, bool, usize))| Server {
-            name: format!("s{index}"),
-            flavor,
-            offset_ms: hours * 60 * MINUTE,
-            tells_dates,
-            // Most hold both titles, some only one.
-            items: (0..TITLES)
-                .filter(|title| holds != *title)
-                .map(|title| Item { id: [0, 1_000, 2_000][index] + u32::from(title == 1), title, added: 0 })
-                .collect(),
-            states: std::collections::BTreeMap::new(),
-        };
+        let server =
+            |(index, (flavor, hours, tells_dates, holds, tells)): (usize, (Flavor, i64, bool, usize, bool))| Server {
+                notes: tells.then(Vec::new),
+                name: format!("s{index}"),
+                flavor,
+                offset_ms: hours * 60 * MINUTE,
+                tells_dates,
+                // Most hold both titles, some only one.
+                items: (0..TITLES)
+                    .filter(|title| holds != *title)
+                    .map(|title| Item { id: [0, 1_000, 2_000][index] + u32::from(title == 1), title, added: 0 })
+                    .collect(),
+                states: std::collections::BTreeMap::new(),
+            };
         servers.into_iter().enumerate().map(server).collect()
     })
 }
@@ -142,8 +169,33 @@ impl World {
         let index = step.server % self.servers.len();
         if let Act::Sync { full, backwards, away, crash } = step.act {
             self.sync(full, backwards, away, crash);
+        } else {
+            self.act(step, index, now);
+        }
+        self.post(step.post);
+    }
+
+    /// Merges the events that wait, or loses them.
+    fn post(&mut self, post: Post) {
+        if matches!(post, Post::Waits) {
             return;
         }
+        for index in 0..self.servers.len() {
+            let mut notes = self.servers[index].notes.as_mut().map(std::mem::take).unwrap_or_default();
+            match post {
+                Post::Backwards => notes.reverse(),
+                Post::Twice => notes = notes.iter().flat_map(|note| [*note; 2]).collect(),
+                Post::Lost => continue,
+                Post::Arrives | Post::Waits => {}
+            }
+            for note in &notes {
+                self.worker.hear(&self.servers[index], index, note);
+            }
+        }
+        self.check_plays();
+    }
+
+    fn act(&mut self, step: &Step, index: usize, now: i64) {
         let server = &mut self.servers[index];
         let at = step.item % server.items.len();
         let item = server.items[at];
@@ -156,7 +208,7 @@ impl World {
             Act::Finish => server.finish(step.person, &item, now),
             Act::Mark(date) => server.mark(step.person, &item, date, now),
             Act::Unmark => {
-                server.unmark(step.person, &item);
+                server.unmark(step.person, &item, now);
                 self.unmarks.push((step.person, item.title, now));
             }
             Act::Replace => server.replace(at, now),
@@ -224,6 +276,7 @@ impl World {
 
     /// Everything is read and written twice with no user between: all agree, and the second time there is nothing to do.
     fn settle(&mut self) {
+        self.post(Post::Arrives);
         let all: Vec<usize> = (0..self.servers.len()).collect();
         // What the last crash has left is read back first.
         self.import(&all, true);
@@ -270,6 +323,22 @@ impl World {
             server.name,
             server.flavor
         );
+    }
+}
+
+/// How many viewings an act may look like.
+///
+/// - Jellyfin 12 counts a start and keeps the mark: below 5 % that is what a play looks like.
+/// - A viewing that is marked as played half-way ends like any other.
+/// - Where an event told of a play before it was read, the date that the start of the next viewing has moved since can't be told from that of another play.
+/// - Of a viewing of half a day or more, or where no dates are told, event and reading may seem to tell of two.
+fn told(server: &Server, act: &Act, watching: bool, began: Option<i64>, now: i64) -> usize {
+    let hears = server.notes.is_some();
+    let twice = hears && (!server.tells_dates || began.is_some_and(|began| now - began >= 11 * 60 * MINUTE));
+    match act {
+        Act::Start => usize::from(server.flavor == Flavor::Jellyfin12 || (server.flavor == Flavor::Plex && hears)),
+        Act::Mark(_) if watching => 2 + usize::from(twice),
+        _ => 1 + usize::from(twice),
     }
 }
 
@@ -325,7 +394,7 @@ proptest! {
         }
         world.servers[index].mark(0, &item, MarkDate::Kept, now);
         world.settle();
-        world.play(&Step { wait_minutes: 1, server: index, person: 0, item: at.1, act: Act::Unmark });
+        world.play(&Step { wait_minutes: 1, post: Post::Arrives, server: index, person: 0, item: at.1, act: Act::Unmark });
         world.settle();
         prop_assert!(!world.worker.watches[&(0, item.title)].played());
         prop_assert!(!world.servers.iter().any(|server| server.items.iter().any(|copy| copy.title == item.title && server.state(0, copy).played)));
@@ -346,14 +415,8 @@ proptest! {
                     let server = &world.servers[step.server % world.servers.len()];
                     let item = server.items[step.item % server.items.len()];
                     let watching = server.is_watching(0, item.title);
-                    // Jellyfin 12 counts a start and keeps the mark: below 5 % that is what a play looks like. And a viewing that is marked as
-                    // played half-way ends like any other.
-                    let told = match step.act {
-                        Act::Start => usize::from(server.flavor == Flavor::Jellyfin12),
-                        Act::Mark(_) if watching => 2,
-                        _ => 1,
-                    };
-                    acts[item.title] += if step.person == 0 { told } else { 0 };
+                    let began = server.state(step.person, &item).session;
+                    acts[item.title] += if step.person == 0 { told(server, &step.act, watching, began, world.now + step.wait_minutes * MINUTE) } else { 0 };
                 }
                 Act::Progress(_) | Act::Stop(_) | Act::Unmark => {}
             }

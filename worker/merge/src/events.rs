@@ -55,14 +55,47 @@ pub enum Stage {
 
 /// Merges a batch of the events that wait. Empty: none waits. Call it until it comes back empty.
 pub async fn merge_waiting(store: &Store, household: &Household, now: Timestamp) -> Result<Vec<Merged>> {
-    let mut transaction = store.begin().await?;
-    let events = inbox::claim(&mut transaction, BATCH).await?;
-    if events.is_empty() {
-        return Ok(Vec::new());
+    match batch(store, household, BATCH, now).await {
+        // One of them can't be stored, ever: it must not keep the others waiting.
+        Err(error) if error.is_of_data() => one_by_one(store, household, now).await,
+        outcome => outcome,
     }
+}
+
+async fn batch(store: &Store, household: &Household, limit: i64, now: Timestamp) -> Result<Vec<Merged>> {
+    let mut transaction = store.begin().await?;
+    let events = inbox::claim(&mut transaction, limit, now).await?;
     let merged = merge(household, &events, Stage::Received, now, &mut transaction).await?;
     transaction.commit().await?;
     Ok(merged)
+}
+
+async fn one_by_one(store: &Store, household: &Household, now: Timestamp) -> Result<Vec<Merged>> {
+    let mut all = Vec::new();
+    for _ in 0..BATCH {
+        match batch(store, household, 1, now).await {
+            Ok(merged) if merged.is_empty() => break,
+            Ok(merged) => all.extend(merged),
+            Err(error) if error.is_of_data() => {
+                let mut transaction = store.begin().await?;
+                let aside: Vec<Concluded> = inbox::claim(&mut transaction, 1, now)
+                    .await?
+                    .into_iter()
+                    .map(|event| Concluded {
+                        id: event.id,
+                        verdict: Verdict::Ignored,
+                        reason: Some(format!("it can't be merged: {error}")),
+                        rule: None,
+                    })
+                    .collect();
+                tracing::error!("an event can't be merged, and is put aside: {error}");
+                inbox::conclude(&mut transaction, &aside, now).await?;
+                transaction.commit().await?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(all)
 }
 
 /// Merges events, in a transaction of the caller's.
@@ -73,6 +106,9 @@ pub async fn merge(
     now: Timestamp,
     connection: &mut Connection,
 ) -> Result<Vec<Merged>> {
+    if events.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut by_account: BTreeMap<Option<i64>, Vec<&Open>> = BTreeMap::new();
     for event in events {
         by_account.entry(event.account_id).or_default().push(event);

@@ -6,6 +6,7 @@ use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use watchstate_runtime::Exit;
+use watchstate_store::inbox;
 use watchstate_store::runs::{self, Pruned};
 
 use crate::app::App;
@@ -41,6 +42,7 @@ pub async fn run(app: &App, args: &PruneArgs) -> Result<Exit> {
     let before = limits(args, &app.policy.keep_ms, app.clock.now());
     let mut transaction = app.store.begin().await?;
     let removed = runs::prune(&mut transaction, before.runs, before.events, before.titles).await?;
+    inbox::forget_requests(&mut transaction, app.clock.now()).await?;
     if args.dry_run {
         transaction.rollback().await.map_err(watchstate_store::StoreError::from)?;
     } else {

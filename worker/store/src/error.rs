@@ -36,11 +36,16 @@ pub enum StoreError {
 
 impl StoreError {
     /// Postgres' code of the error, where Postgres refused something.
-    pub fn sqlstate(&self) -> Option<String> {
+    fn sqlstate(&self) -> Option<String> {
         match self {
             Self::Query(sqlx::Error::Database(error)) => error.code().map(std::borrow::Cow::into_owned),
             _ => None,
         }
+    }
+
+    /// True where the database refuses what it is given, however often it is tried.
+    pub fn is_of_data(&self) -> bool {
+        self.sqlstate().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
     }
 
     /// True where trying again later may help.

@@ -132,20 +132,21 @@ pub struct Open {
     pub attempts: i32,
 }
 
-/// Up to `limit` events that wait to be merged, oldest first. Until the transaction ends nobody else gets them.
-pub async fn claim(connection: &mut Connection, limit: i64) -> Result<Vec<Open>> {
+/// Up to `limit` events that wait to be merged, oldest first. Until the transaction ends nobody else gets them. What can't be read, since a newer version
+/// wrote it, is put aside: it must not keep the others waiting.
+pub async fn claim(connection: &mut Connection, limit: i64, now: Timestamp) -> Result<Vec<Open>> {
     let rows = sqlx::query!(
-        r#"select id, server_id, account_id, received_at, payload, attempts from inbox
+        r#"select id, coalesce(server_id, 0) as "server_id!", account_id, received_at, payload, attempts from inbox
            where handled_at is null and verdict = 'waiting' order by id limit $1 for update skip locked"#,
         limit,
     )
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await?;
-    rows.into_iter()
-        .filter_map(|row| {
-            Some(open(row.id, row.server_id?, row.account_id, row.received_at, row.payload, row.attempts))
-        })
-        .collect()
+    let opened = rows
+        .into_iter()
+        .map(|row| (row.id, open(row.id, row.server_id, row.account_id, row.received_at, row.payload, row.attempts)))
+        .collect();
+    readable(connection, opened, now).await
 }
 
 /// Up to `limit` events of a server that must be looked up and whose time has come, oldest first. For whoever holds the server's write lane.
@@ -158,11 +159,39 @@ pub async fn lookups(connection: &mut Connection, server_id: i64, now: Timestamp
         bind(now),
         limit,
     )
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await?;
-    rows.into_iter()
-        .map(|row| open(row.id, server_id, row.account_id, row.received_at, row.payload, row.attempts))
-        .collect()
+    let opened = rows
+        .into_iter()
+        .map(|row| (row.id, open(row.id, server_id, row.account_id, row.received_at, row.payload, row.attempts)))
+        .collect();
+    readable(connection, opened, now).await
+}
+
+async fn readable(
+    connection: &mut Connection,
+    opened: Vec<(i64, std::result::Result<Open, serde_json::Error>)>,
+    now: Timestamp,
+) -> Result<Vec<Open>> {
+    let mut readable = Vec::with_capacity(opened.len());
+    let mut aside = Vec::new();
+    for (id, open) in opened {
+        match open {
+            Ok(open) => readable.push(open),
+            Err(error) => aside.push(Concluded {
+                id,
+                verdict: Verdict::Ignored,
+                reason: Some(format!(
+                    "it can't be read; was it written by a newer version? Replay it with that one: {error}"
+                )),
+                rule: None,
+            }),
+        }
+    }
+    if !aside.is_empty() {
+        conclude(connection, &aside, now).await?;
+    }
+    Ok(readable)
 }
 
 fn open(
@@ -172,12 +201,8 @@ fn open(
     received_at: Stamp,
     payload: Value,
     attempts: i32,
-) -> Result<Open> {
-    let notice = serde_json::from_value(payload).map_err(|error| StoreError::Inconsistent {
-        table: "inbox",
-        column: "payload",
-        found: error.to_string(),
-    })?;
+) -> std::result::Result<Open, serde_json::Error> {
+    let notice = serde_json::from_value(payload)?;
     Ok(Open { id, server_id, account_id, received_at: received_at.to_jiff(), notice, attempts })
 }
 
@@ -374,9 +399,7 @@ pub struct KeptRequest {
 
 /// Keeps a raw request, and lets those go whose time is over. Its key is made here.
 pub async fn keep_request(connection: &mut Connection, request: &KeptRequest) -> Result<()> {
-    sqlx::query!("delete from kept_request where expires_at < $1", bind(request.received_at))
-        .execute(&mut *connection)
-        .await?;
+    forget_requests(connection, request.received_at).await?;
     sqlx::query!(
         "insert into kept_request (received_at, expires_at, address, headers, body, status) values ($1, $2, $3, $4, $5, $6)",
         bind(request.received_at),
@@ -389,6 +412,12 @@ pub async fn keep_request(connection: &mut Connection, request: &KeptRequest) ->
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Lets the raw requests go whose time is over. Returns how many.
+pub async fn forget_requests(connection: &mut Connection, now: Timestamp) -> Result<u64> {
+    let gone = sqlx::query!("delete from kept_request where expires_at < $1", bind(now)).execute(connection).await?;
+    Ok(gone.rows_affected())
 }
 
 /// The raw requests that are kept, newest first, at most `limit`.

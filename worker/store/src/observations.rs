@@ -22,12 +22,14 @@ pub struct Observed {
     pub told_at: Option<Timestamp>,
 }
 
-/// Stores the observations of one account, new and changed ones alike.
+/// Stores the observations of one account, new and changed ones alike. In the order of their keys: imports, events and writes may come at the same time.
 pub async fn save(connection: &mut Connection, account_id: i64, observed: &[Observed], now: Timestamp) -> Result<()> {
     if observed.is_empty() {
         return Ok(());
     }
-    let state = |read: fn(&Observed) -> i64| observed.iter().map(read).collect::<Vec<_>>();
+    let mut observed: Vec<&Observed> = observed.iter().collect();
+    observed.sort_by_key(|one| one.item_id);
+    let state = |read: fn(&Observed) -> i64| observed.iter().map(|one| read(one)).collect::<Vec<_>>();
     let stamps = |read: fn(&Observation) -> Option<Timestamp>| {
         observed.iter().map(|one| read(&one.observation).map(Stamp::from)).collect::<Vec<Option<Stamp>>>()
     };

@@ -80,8 +80,12 @@ pub fn meaning(
 ) -> Meaning {
     let at = context.now;
     let late = base.is_some_and(|base| {
-        let overtaken = matches!((sent_at, base.told_at), (Some(sent), Some(told)) if sent < told);
-        overtaken || at <= base.observation.true_at
+        let read_at = base.observation.true_at;
+        match (sent_at, base.told_at) {
+            // The server's own stamps tell the order of its events. They may arrive in another one, as long as a delivery takes.
+            (Some(sent), Some(told)) => sent < told || at.saturating_add(DELIVERY).unwrap_or(at) < read_at,
+            _ => at < read_at,
+        }
     });
     let known = base.map(|base| &base.observation);
     match what {
@@ -108,17 +112,17 @@ fn happened(events: Vec<Event>, rule: Rule) -> Meaning {
 /// A playback that ended now. The server's record of it is told by the next reading, which is noted, since its stamp may be that of the viewing's start.
 fn finished(known: Option<&Observation>, late: bool, context: &Context) -> Meaning {
     let at = context.now;
-    let told_already = known.is_some_and(|known| {
-        let viewing = known.state.last_played_at.is_some_and(|stamp| {
-            let since = at.duration_since(context.offset.to_ours(stamp));
-            -DELIVERY <= since && since < LONGEST_VIEWING
-        });
-        let told =
-            late || (context.kind.counts_at_start() && known.true_at >= at.saturating_sub(SAME_STOP).unwrap_or(at));
-        known.state.played && known.state.position_ms == 0 && viewing && told && !has_begun(known, context)
+    // A reading since then, or the record of the same stop, has told of it already, most likely: by its stamp both are one viewing.
+    let record = known.filter(|known| known.state.played && known.state.position_ms == 0 && !has_begun(known, context));
+    let stamp = record.and_then(|known| {
+        let by_record = context.kind.counts_at_start() && at.duration_since(known.true_at) < SAME_STOP;
+        let stamp = context.offset.to_ours(known.state.last_played_at.filter(|_| late || by_record)?);
+        // One of something else than this viewing: a mark with a date of its own may have come on top.
+        let since = at.duration_since(stamp);
+        (-DELIVERY <= since && since < LONGEST_VIEWING).then_some(stamp)
     });
-    if told_already {
-        return Meaning::Nothing(Reason::AsKnown);
+    if let Some(stamp) = stamp {
+        return happened(vec![Event::Played { order: at, stamp: Some(stamp), source: Source::Playback }], newly(known));
     }
     told_without_record(Event::Played { order: at, stamp: Some(at), source: Source::Playback }, newly(known), at)
 }
@@ -141,21 +145,21 @@ const fn is_untouched(known: &Observation) -> bool {
 }
 
 fn saved(state: ItemState, cause: Cause, known: Option<&Observation>, context: &Context) -> Meaning {
+    let unmarked = !state.played && state.plays == 0 && state.position_ms == 0 && cause == Cause::Marked;
+    if unmarked && known.is_some_and(|known| known.finish_told.is_some()) {
+        return marked_unplayed(known, context);
+    }
     let reading = Reading { state, added_at: known.and_then(|known| known.added_at) };
-    let mut merged = three_way(&reading, known, context);
+    let merged = three_way(&reading, known, context);
     let was_played = known.is_some_and(|known| known.state.played);
     let plays = matches!(merged.mark, Some(Event::Played { .. }));
     match cause {
         // What is played when a viewing begins was played before, and bears the viewing's stamp by now.
         Cause::Started if plays && !was_played => return Meaning::Nothing(Reason::Begins),
-        // A count that rose and no position: so it looks when a re-watch begins, and when one is given up right away. Its end is told apart.
-        Cause::Started | Cause::Progress | Cause::Stopped if was_played && state.played => {
-            if plays {
-                merged.rule = Rule::RewatchUnderWay;
-                merged.mark = None;
-            }
-            merged.observation.finished_plays =
-                known.map_or(state.plays, |known| known.finished_plays.min(state.plays));
+        // A count that rose and no position: so it looks when a re-watch begins, when one is given up right away, and when it has ended. The end is told
+        // apart; if that event is lost the next reading finds the count that rose, so it must not be known before.
+        Cause::Started | Cause::Progress | Cause::Stopped if plays && was_played => {
+            return happened(Vec::new(), Rule::RewatchUnderWay);
         }
         _ => {}
     }
@@ -224,7 +228,7 @@ fn marked_unplayed(known: Option<&Observation>, context: &Context) -> Meaning {
     if known.expected.is_some_and(|expected| !expected.played) {
         return Meaning::Nothing(Reason::Echo);
     }
-    if !known.state.played {
+    if !known.state.played && known.finish_told.is_none() {
         return Meaning::Nothing(Reason::AsKnown);
     }
     let observation = Observation {

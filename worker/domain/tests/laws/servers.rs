@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use watchstate_domain::clock::ClockOffset;
 use watchstate_domain::item::{ItemState, ServerKind};
 use watchstate_domain::merge::Reading;
+use watchstate_domain::notice::{Cause, What};
 use watchstate_domain::write::Wanted;
 
 /// One running time for all titles.
@@ -89,8 +90,22 @@ pub enum MarkDate {
     Back(i64),
 }
 
+/// An event of a server's webhook.
+#[derive(Debug, Clone, Copy)]
+pub struct Note {
+    pub person: usize,
+    pub item: Item,
+    pub what: What,
+    /// When it was sent and received, in true time: it may be merged much later.
+    pub at: i64,
+    /// When the viewing began that it tells the end of.
+    pub finished: Option<i64>,
+}
+
 #[derive(Debug, Clone)]
 pub struct Server {
+    /// Events that nobody has merged yet, where the server sends some.
+    pub notes: Option<Vec<Note>>,
     pub name: String,
     pub flavor: Flavor,
     pub offset_ms: i64,
@@ -138,6 +153,29 @@ impl Server {
         }
     }
 
+    /// Sends events, where the server sends some, as its kind does. Call it after the act.
+    fn tell(&mut self, person: usize, item: &Item, cause: Cause, end: Option<What>, finished: Option<i64>, now: i64) {
+        let state = self.read(person, item).state;
+        let record = What::Saved { state, cause };
+        let told = match (self.flavor, cause, end) {
+            (Flavor::Plex, Cause::Marked | Cause::Set | Cause::Progress, _) => vec![],
+            (Flavor::Emby, Cause::Set | Cause::Progress, _) => vec![],
+            (Flavor::Emby, Cause::Marked, _) if state.played => vec![What::MarkedPlayed],
+            (Flavor::Emby, Cause::Marked, _) => vec![What::MarkedUnplayed],
+            (Flavor::Plex | Flavor::Emby, _, end) => vec![end.unwrap_or(What::Started)],
+            (_, _, end) => [Some(record), end].into_iter().flatten().collect(),
+        };
+        let item = *item;
+        if let Some(notes) = &mut self.notes {
+            notes.extend(told.into_iter().map(|what| Note { person, item, what, at: now, finished }));
+        }
+    }
+
+    /// The stamp that an event of then bears, on the server's clock; Plex's bear none.
+    pub fn sent_at(&self, at: i64) -> Option<Timestamp> {
+        (self.flavor != Flavor::Plex).then(|| stamp(at + self.offset_ms))
+    }
+
     pub fn start(&mut self, person: usize, item: &Item, now: i64) {
         let flavor = self.flavor;
         let state = self.state_mut(person, item);
@@ -155,6 +193,7 @@ impl Server {
         if flavor.clears_at_start() {
             state.played = false;
         }
+        self.tell(person, item, Cause::Started, None, None, now);
     }
 
     pub fn progress(&mut self, person: usize, item: &Item, position_ms: u64, now: i64) {
@@ -165,13 +204,16 @@ impl Server {
             if plex {
                 state.date = Some(now);
             }
+            self.tell(person, item, Cause::Progress, None, None, now);
         }
     }
 
     /// Stops at a position; 0 for less than 5 %.
     pub fn stop(&mut self, person: usize, item: &Item, position_ms: u64, now: i64) {
         self.progress(person, item, position_ms, now);
-        self.state_mut(person, item).session = None;
+        if self.state_mut(person, item).session.take().is_some() {
+            self.tell(person, item, Cause::Stopped, Some(What::Position { position_ms }), None, now);
+        }
     }
 
     pub fn finish(&mut self, person: usize, item: &Item, now: i64) {
@@ -186,6 +228,7 @@ impl Server {
             state.date = Some(now);
         }
         state.pending = Some(Pending { began, stamp: state.date });
+        self.tell(person, item, Cause::Stopped, Some(What::Finished), Some(began), now);
     }
 
     pub fn mark(&mut self, person: usize, item: &Item, date: MarkDate, now: i64) {
@@ -215,11 +258,13 @@ impl Server {
         if let Some(began) = unseen.or_else(|| first.then_some(now)) {
             state.pending = Some(Pending { began, stamp: state.date });
         }
+        self.tell(person, item, Cause::Marked, None, None, now);
     }
 
-    pub fn unmark(&mut self, person: usize, item: &Item) {
+    pub fn unmark(&mut self, person: usize, item: &Item, now: i64) {
         let state = self.state_mut(person, item);
         *state = State { session: state.session, unfinished: state.session, ..State::default() };
+        self.tell(person, item, Cause::Marked, None, None, now);
     }
 
     /// Another file in the place of this one: same id, new added date.
@@ -289,11 +334,17 @@ impl Server {
                 own_stamp = false;
             }
         }
-        ItemState {
+        let told = ItemState {
             played: state.played,
             plays: state.plays,
             last_played_at: state.date.filter(|_| tells_dates && !own_stamp).map(|date| stamp(date + offset)),
             position_ms: state.position_ms,
-        }
+        };
+        let cause = match wanted {
+            Wanted::Played { .. } | Wanted::Unplayed => Cause::Marked,
+            Wanted::Position { .. } | Wanted::NoPosition => Cause::Set,
+        };
+        self.tell(person, item, cause, None, None, now);
+        told
     }
 }

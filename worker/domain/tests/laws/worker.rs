@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use watchstate_domain::merge::{Context, Expected, Merged, Observation, three_way};
+use watchstate_domain::notice::{Base, Meaning, happened_at, meaning};
 use watchstate_domain::policy::{ProgressPolicy, Unplayed};
 use watchstate_domain::watch::{Event, History, Viewing, Watch, same_viewing_gap};
 use watchstate_domain::write::{Agreed, Wanted, difference};
 
-use crate::servers::{Item, Pending, RUNTIME_MS, Server, stamp};
+use crate::servers::{Item, Note, Pending, RUNTIME_MS, Server, stamp};
 
 const RUNTIME: Option<u64> = Some(RUNTIME_MS.unsigned_abs());
 
@@ -42,6 +43,8 @@ pub struct Worker {
     pub histories: BTreeMap<(usize, usize), History>,
     /// By person, server and item.
     pub observations: BTreeMap<(usize, usize, u32), Observation>,
+    /// The stamp of the last event that was merged into each.
+    pub told_at: BTreeMap<(usize, usize, u32), Timestamp>,
     pub seen: Vec<Seen>,
     /// Persons and titles that went from played to unplayed.
     pub unplayed: Vec<(usize, usize)>,
@@ -97,10 +100,45 @@ impl Worker {
         self.take_in(person, item.title, &merged, &server.name.clone())
     }
 
+    /// Merges an event, of an item that was read before.
+    pub fn hear(&mut self, server: &Server, index: usize, note: &Note) {
+        let at = (note.person, index, note.item.id);
+        // An item that is not known yet is read first, which tells the rest.
+        let Some(observation) = self.observations.get(&at).copied() else { return };
+        let sent_at = server.sent_at(note.at);
+        let happened_at = happened_at(sent_at, stamp(note.at), server.offset());
+        let base = Base { observation, told_at: self.told_at.get(&at).copied() };
+        if let Some(began) = note.finished {
+            let play = Pending { began, stamp: Some(began) };
+            let (person, title, at) = (note.person, note.item.title, note.at);
+            self.seen.push(Seen { person, title, play, at, since: began, first_sight: false });
+        }
+        let meant = meaning(note.what, sent_at, Some(&base), RUNTIME, &context(server, happened_at));
+        let Meaning::Happened(happened) = meant else { return };
+        if let Some(observation) = happened.observation {
+            self.observations.insert(at, observation);
+            if let Some(sent_at) = sent_at {
+                self.told_at.insert(at, sent_at);
+            }
+        }
+        if let Some(told) = happened.finish_told
+            && let Some(observation) = self.observations.get_mut(&at)
+        {
+            observation.finish_told = observation.finish_told.max(Some(told));
+        }
+        self.apply(note.person, note.item.title, &happened.events, &server.name);
+    }
+
     fn take_in(&mut self, person: usize, title: usize, merged: &Merged, via: &str) -> bool {
+        let events: Vec<Event> = merged.events().collect();
+        self.apply(person, title, &events, via);
+        !events.is_empty()
+    }
+
+    fn apply(&mut self, person: usize, title: usize, events: &[Event], via: &str) {
         let watch = self.watches.entry((person, title)).or_default();
         let was_played = watch.played();
-        for event in merged.events() {
+        for event in events.iter().copied() {
             watch.apply(&event);
             let once = *watch;
             assert!(!watch.apply(&event), "an event applied twice changes nothing: {event:?} on {once:?}");
@@ -113,7 +151,6 @@ impl Worker {
         if was_played && !self.watches[&(person, title)].played() {
             self.unplayed.push((person, title));
         }
-        merged.events().next().is_some()
     }
 
     pub fn agreed(&self, person: usize, title: usize) -> Agreed {
@@ -248,7 +285,8 @@ impl Worker {
 /// - where the title was played before and the count is the same: un-marked and watched again between two readings, it looks like a date that moved;
 /// - where the next viewing is under way already, on servers that count at the start;
 /// - where the count is lower and no date shows that something came after;
-/// - where a crash has left a write of ours in doubt, and the play can't be told from that write.
+/// - where a crash has left a write of ours in doubt, and the play can't be told from that write;
+/// - where an event told of a play before, that of this one was lost, and no date tells the two apart.
 fn visible(server: &Server, person: usize, item: &Item, base: Option<&Observation>) -> bool {
     let state = server.read(person, item).state;
     let Some(base) = base else { return true };
@@ -258,6 +296,9 @@ fn visible(server: &Server, person: usize, item: &Item, base: Option<&Observatio
     let newer = state.last_played_at.is_some()
         && base.state.last_played_at.is_some()
         && state.last_played_at > base.state.last_played_at;
+    if base.finish_told.is_some() && state.last_played_at.is_none() {
+        return false;
+    }
     if let Some(expected) = base.expected {
         let Some(told) = state.last_played_at else { return false };
         let in_doubt = expected.stamp.map_or_else(

@@ -92,20 +92,23 @@ fn a_finish_is_a_playback_at_the_time_it_was_told_and_its_record_is_no_second_on
 }
 
 #[test]
-fn a_finish_that_comes_after_its_record_was_read_is_known() {
+fn a_finish_that_comes_after_its_record_was_read_is_the_same_viewing() {
     let mut read = base(record(true, 1, Some(NOW - 6_000), 0));
     read.observation.true_at = at(NOW + 60);
     for kind in [ServerKind::Plex, ServerKind::Jellyfin, ServerKind::Emby] {
         let told = meaning(What::Finished, None, Some(&read), None, &Context { kind, ..context(NOW) });
-        assert_eq!(told, Meaning::Nothing(Reason::AsKnown), "{kind}");
+        let [Event::Played { order, stamp, .. }] = events(told)[..] else { panic!("a play") };
+        assert_eq!((order, stamp), (at(NOW), Some(at(NOW - 6_000))), "{kind}");
     }
 }
 
 #[test]
-fn a_finish_that_the_record_has_just_told_is_known() {
+fn a_finish_that_the_record_has_just_told_is_the_same_viewing() {
     let mut told = base(record(true, 1, Some(NOW - 6_000), 0));
     told.observation.true_at = at(NOW - 1);
-    assert_eq!(tell(What::Finished, Some(&told)), Meaning::Nothing(Reason::AsKnown));
+    let Meaning::Happened(happened) = tell(What::Finished, Some(&told)) else { panic!("a play") };
+    let [Event::Played { stamp, .. }] = happened.events[..] else { panic!("a play") };
+    assert_eq!((stamp, happened.finish_told), (Some(at(NOW - 6_000)), None));
     // Of a re-watch the record tells nothing but that it began.
     told.observation.state.plays = 2;
     assert_eq!(rule(&tell(What::Finished, Some(&told))), Some(Rule::PlayedAgain));
@@ -119,7 +122,7 @@ fn a_record_that_stays_played_is_no_play_by_itself() {
         let told = tell(What::Saved { state, cause }, Some(&watched()));
         let Meaning::Happened(happened) = &told else { panic!("{told:?}") };
         assert_eq!((happened.rule, happened.events.len()), (Some(Rule::RewatchUnderWay), 0), "{cause:?}");
-        assert_eq!(happened.observation.unwrap().finished_plays, 1, "an import that finds it finished tells so");
+        assert_eq!(happened.observation, None, "an import that finds it finished tells so");
     }
     assert_eq!(rule(&tell(What::Saved { state, cause: Cause::Set }, Some(&watched()))), Some(Rule::PlayedAgain));
     let begins = What::Saved { state, cause: Cause::Started };
@@ -159,6 +162,18 @@ fn an_un_mark_stands_at_the_time_it_was_told() {
         let Meaning::Happened(happened) = &told else { panic!("{told:?}") };
         assert_eq!(happened.observation.unwrap().state, ItemState::default(), "{what:?}");
         assert_eq!(events(told), expected, "{what:?}");
+    }
+}
+
+#[test]
+fn a_play_that_was_only_told_can_be_un_marked_before_it_is_read() {
+    let mut told = unplayed();
+    told.observation.finish_told = Some(at(NOW - 30));
+    for what in [What::Saved { state: ItemState::default(), cause: Cause::Marked }, What::MarkedUnplayed] {
+        let meant = tell(what, Some(&told));
+        let Meaning::Happened(happened) = &meant else { panic!("{meant:?}") };
+        assert_eq!(happened.observation.unwrap().finish_told, None, "and a mark after that is another play");
+        assert_eq!(events(meant), [Event::Unplayed { order: at(NOW) }], "{what:?}");
     }
 }
 
@@ -206,6 +221,21 @@ fn a_mark_that_arrives_behind_its_own_un_mark_ends_un_marked_and_overrules_nothi
         };
         assert!(withdrawn > order && withdrawn < at(NOW + 1), "{what:?}");
     }
+}
+
+#[test]
+fn events_that_arrive_a_moment_apart_stand_in_the_order_of_their_servers_stamps() {
+    // The stop was merged first, though the mark had arrived before it.
+    let mut known = unplayed();
+    known.told_at = Some(at(NOW));
+    known.observation.true_at = at(NOW + 2);
+    let state = record(true, 1, Some(NOW), 0);
+    let marked = What::Saved { state, cause: Cause::Marked };
+    let told = meaning(marked, Some(at(NOW + 1)), Some(&known), None, &context(NOW + 1));
+    assert!(matches!(events(told)[..], [Event::Played { .. }]));
+    let read_since = Base { observation: Observation { true_at: at(NOW + 60), ..known.observation }, ..known };
+    let told = meaning(marked, Some(at(NOW + 1)), Some(&read_since), None, &context(NOW + 1));
+    assert!(matches!(events(told)[..], [Event::Played { .. }, Event::Unplayed { .. }]));
 }
 
 #[test]
