@@ -13,7 +13,7 @@ use watchstate_tests::world::{Flavor, UserState, World};
 use crate::builders::*;
 
 /// Long enough for every change that comes at all.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A server of each kind.
 pub const THREE: [(&str, Flavor); 3] =

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
+use watchstate_runtime::admin::Dependency;
 use watchstate_runtime::metrics::{Metrics, OfComponent, Place};
 use watchstate_runtime::redact;
 use watchstate_store::Store;
@@ -58,6 +59,8 @@ pub struct Writer {
     requests: mpsc::Receiver<Request>,
     store: Store,
     spool: Spool,
+    /// Whether the spool has room.
+    room: Dependency,
     metrics: Arc<Metrics>,
     /// Told when there is something to merge.
     events: Arc<Notify>,
@@ -66,11 +69,17 @@ pub struct Writer {
 }
 
 /// A journal and its writer.
-pub fn open(store: Store, spool: Spool, metrics: Arc<Metrics>, events: Arc<Notify>) -> (Journal, Writer) {
+pub fn open(
+    store: Store,
+    spool: Spool,
+    room: Dependency,
+    metrics: Arc<Metrics>,
+    events: Arc<Notify>,
+) -> (Journal, Writer) {
     let (sender, requests) = mpsc::channel(WAITING);
     // What an earlier process left goes first.
     let retry = (!spool.is_empty()).then(Instant::now);
-    (Journal(sender), Writer { requests, store, spool, metrics, events, retry })
+    (Journal(sender), Writer { requests, store, spool, room, metrics, events, retry })
 }
 
 impl Writer {
@@ -118,6 +127,7 @@ impl Writer {
                 self.retry.get_or_insert_with(|| Instant::now() + RETRY);
                 let put = tokio::task::block_in_place(|| self.spool.put(&events));
                 self.gauge();
+                self.room.set(put.is_ok());
                 put.map(|()| Place::Spool).map_err(|error| {
                     tracing::error!("events are refused: {}", redact::chain(&error));
                     NoRoom
@@ -177,6 +187,7 @@ impl Writer {
                 Ok(false) => {
                     tracing::info!("the database is back, and the spool is empty");
                     self.retry = None;
+                    self.room.set(true);
                     self.events.notify_one();
                     return;
                 }

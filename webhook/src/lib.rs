@@ -53,8 +53,11 @@ pub async fn run(cli: Cli, metrics: Arc<Metrics>, stop: CancellationToken, clock
         .context("there is no home folder to keep data in: name a folder with --data, or WATCHSTATE_DATA")?;
     let admin = AdminServer::bind(&cli.admin).await?;
     let readiness = Readiness::new(stop.clone());
-    let database = readiness.require("database");
+    // Without the database events go to the spool: to be taken out of service then would lose them.
+    let database = readiness.tell("database");
     let there = readiness.require("registry");
+    let room = readiness.require("spool");
+    room.set(true);
     let drained = CancellationToken::new();
     let served = tokio::spawn(admin.serve(admin::router(readiness, metrics.clone(), None), drained.clone()));
     let listener = TcpListener::bind(cli.address)
@@ -70,7 +73,7 @@ pub async fn run(cli: Cli, metrics: Arc<Metrics>, stop: CancellationToken, clock
 
     let events = Arc::new(Notify::new());
     let registry = Registry::default();
-    let (journal, writer) = journal::open(store.clone(), spool, metrics.clone(), Arc::clone(&events));
+    let (journal, writer) = journal::open(store.clone(), spool, room, metrics.clone(), Arc::clone(&events));
     let writer = tokio::spawn(writer.run());
     let merger =
         Merger { store: store.clone(), registry: registry.clone(), clock: clock.clone(), metrics: metrics.clone() };

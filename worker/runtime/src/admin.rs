@@ -52,13 +52,15 @@ pub enum AdminError {
 #[derive(Debug, Clone)]
 pub struct Readiness {
     missing: Arc<Mutex<BTreeSet<&'static str>>>,
+    /// What is away without keeping the process from its work.
+    away: Arc<Mutex<BTreeSet<&'static str>>>,
     draining: CancellationToken,
 }
 
 impl Readiness {
     /// Nothing is missing yet. `draining`: [`crate::shutdown::Shutdown::soft`]; once it is cancelled no new work should come.
     pub fn new(draining: CancellationToken) -> Self {
-        Self { missing: Arc::default(), draining }
+        Self { missing: Arc::default(), away: Arc::default(), draining }
     }
 
     /// Names a dependency (`database`, `registry`), missing until its handle says otherwise.
@@ -66,6 +68,18 @@ impl Readiness {
         let dependency = Dependency { name, missing: self.missing.clone() };
         dependency.set(false);
         dependency
+    }
+
+    /// Names a dependency that the process can do without for a while: that it is away is told, and the process stays ready.
+    pub fn tell(&self, name: &'static str) -> Dependency {
+        let dependency = Dependency { name, missing: self.away.clone() };
+        dependency.set(false);
+        dependency
+    }
+
+    /// What is away and can be done without, by name.
+    pub fn away(&self) -> Vec<&'static str> {
+        self.away.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
     }
 
     /// What keeps the process from being ready, by name; empty: it is ready.
@@ -115,9 +129,12 @@ pub fn router(readiness: Readiness, metrics: Arc<Metrics>, refresh: Option<Refre
 }
 
 async fn readyz(State(shown): State<Shown>) -> Response {
-    let missing = shown.readiness.missing();
-    if missing.is_empty() {
+    let (missing, away) = (shown.readiness.missing(), shown.readiness.away());
+    if missing.is_empty() && away.is_empty() {
         return "ok\n".into_response();
+    }
+    if missing.is_empty() {
+        return format!("ok, though away for now: {}\n", away.join(", ")).into_response();
     }
     (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", missing.join(", "))).into_response()
 }
@@ -196,6 +213,16 @@ mod tests {
 
     fn routes(readiness: &Readiness) -> Router {
         router(readiness.clone(), Arc::new(Metrics::new().unwrap()), None)
+    }
+
+    #[tokio::test]
+    async fn what_can_be_done_without_is_told_and_keeps_nobody_from_being_ready() {
+        let readiness = Readiness::new(CancellationToken::new());
+        let database = readiness.tell("database");
+        let routes = routes(&readiness);
+        assert_eq!(ask(&routes, "/readyz").await, (StatusCode::OK, "ok, though away for now: database\n".to_owned()));
+        database.set(true);
+        assert_eq!(ask(&routes, "/readyz").await, (StatusCode::OK, "ok\n".to_owned()));
     }
 
     #[tokio::test]
