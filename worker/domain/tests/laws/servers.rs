@@ -158,8 +158,8 @@ impl Server {
         let state = self.read(person, item).state;
         let record = What::Saved { state, cause };
         let told = match (self.flavor, cause, end) {
-            (Flavor::Plex, Cause::Marked | Cause::Set | Cause::Progress, _) => vec![],
-            (Flavor::Emby, Cause::Set | Cause::Progress, _) => vec![],
+            (Flavor::Plex, Cause::Marked | Cause::Set | Cause::Progress, _)
+            | (Flavor::Emby, Cause::Set | Cause::Progress, _) => vec![],
             (Flavor::Emby, Cause::Marked, _) if state.played => vec![What::MarkedPlayed],
             (Flavor::Emby, Cause::Marked, _) => vec![What::MarkedUnplayed],
             (Flavor::Plex | Flavor::Emby, _, end) => vec![end.unwrap_or(What::Started)],
