@@ -24,6 +24,7 @@ mod first_sync;
 mod followers;
 mod kills;
 mod ledger;
+mod loss;
 mod matching;
 mod new_servers;
 mod outputs;

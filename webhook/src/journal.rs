@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
 use watchstate_runtime::admin::Dependency;
 use watchstate_runtime::metrics::{Metrics, OfComponent, Place};
 use watchstate_runtime::redact;
@@ -64,8 +65,8 @@ pub struct Writer {
     metrics: Arc<Metrics>,
     /// Told when there is something to merge.
     events: Arc<Notify>,
-    /// When to try the database again; None: it is there.
-    retry: Option<Instant>,
+    /// Ends when the database answers again; None: it is there, and nothing waits in the spool.
+    back: Option<JoinHandle<()>>,
 }
 
 /// A journal and its writer.
@@ -78,8 +79,30 @@ pub fn open(
 ) -> (Journal, Writer) {
     let (sender, requests) = mpsc::channel(WAITING);
     // What an earlier process left goes first.
-    let retry = (!spool.is_empty()).then(Instant::now);
-    (Journal(sender), Writer { requests, store, spool, room, metrics, events, retry })
+    let back = (!spool.is_empty()).then(|| look_out(&store, Duration::ZERO));
+    let writer = Writer { requests, store, spool, room, metrics, events, back };
+    writer.gauge();
+    (Journal(sender), writer)
+}
+
+/// Looks whether the database is back, first after `wait`. Beside the writer: a try may take long, and must not keep events from the spool.
+fn look_out(store: &Store, wait: Duration) -> JoinHandle<()> {
+    let store = store.clone();
+    tokio::spawn(async move {
+        sleep(wait).await;
+        while !matches!(timeout(PATIENCE, store.acquire()).await, Ok(Ok(_))) {
+            sleep(RETRY).await;
+        }
+    })
+}
+
+/// Waits for the end of the task, if there is one.
+async fn end_of(task: &mut Option<JoinHandle<()>>) {
+    match task {
+        // One that was cancelled or has panicked is no reason not to try.
+        Some(task) => drop(task.await),
+        None => std::future::pending().await,
+    }
 }
 
 impl Writer {
@@ -87,10 +110,9 @@ impl Writer {
     pub async fn run(mut self) {
         let mut requests = Vec::with_capacity(TOGETHER);
         loop {
-            let retry = self.retry.unwrap_or_else(Instant::now);
+            // By turns as it comes: neither keeps the other waiting for long.
             tokio::select! {
-                biased;
-                () = sleep_until(retry), if self.retry.is_some() => self.read_back().await,
+                () = end_of(&mut self.back) => self.read_back().await,
                 received = self.requests.recv_many(&mut requests, TOGETHER) => {
                     if received == 0 {
                         break;
@@ -99,7 +121,8 @@ impl Writer {
                 }
             }
         }
-        if self.retry.is_some() {
+        if let Some(looking) = self.back.take() {
+            looking.abort();
             self.read_back().await;
         }
         if !self.spool.is_empty() {
@@ -114,7 +137,7 @@ impl Writer {
         let (lists, answers): (Vec<_>, Vec<_>) =
             requests.into_iter().map(|request| (request.events, request.answer)).unzip();
         let events: Vec<Received> = lists.into_iter().flatten().collect();
-        let kept = if self.retry.is_none() { self.store(&events).await } else { Err(None) };
+        let kept = if self.back.is_none() { self.store(&events).await } else { Err(None) };
         let outcome = match kept {
             Ok(()) => {
                 self.events.notify_one();
@@ -124,7 +147,7 @@ impl Writer {
                 if let Some(error) = error {
                     tracing::warn!("the database is away, events go to the spool: {error}");
                 }
-                self.retry.get_or_insert_with(|| Instant::now() + RETRY);
+                self.back.get_or_insert_with(|| look_out(&self.store, RETRY));
                 let put = tokio::task::block_in_place(|| self.spool.put(&events));
                 self.gauge();
                 self.room.set(put.is_ok());
@@ -186,19 +209,19 @@ impl Writer {
                 Ok(true) => {}
                 Ok(false) => {
                     tracing::info!("the database is back, and the spool is empty");
-                    self.retry = None;
+                    self.back = None;
                     self.room.set(true);
                     self.events.notify_one();
                     return;
                 }
                 Err(error) => {
                     tracing::debug!("the spool waits: {error}");
-                    self.retry = Some(Instant::now() + RETRY);
+                    self.back = Some(look_out(&self.store, RETRY));
                     return;
                 }
             }
         }
-        self.retry = Some(Instant::now());
+        self.back = Some(look_out(&self.store, Duration::ZERO));
     }
 
     async fn read_back_one(&mut self) -> Result<bool, String> {
