@@ -7,20 +7,27 @@ export SQLX_OFFLINE ?= true
 export RUST_TEST_THREADS ?= 6
 WITH_POSTGRES = $(CARGO) run --quiet --package watchstate-tests --bin with-postgres --
 
-.PHONY: help build demo test unit judge bench lint fmt crds sqlx install
+# How long `make fuzz` stays with each parser.
+SECONDS ?= 60
+BINARIES = --package watchstate-worker --package watchstate-webhook
+# What was just built together is run as it is: built again by itself it would get other features, and take as long again.
+BUILT = WATCHSTATE_BUILT=1 $(or $(CARGO_TARGET_DIR),target)
+
+.PHONY: help build demo test unit judge bench fuzz lint fmt crds sqlx install
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: needs-cargo ## The release binaries, in target/release
-	$(CARGO) build --release --package watchstate-worker
+	$(CARGO) build --release $(BINARIES)
 
-install: needs-cargo ## watchstate-worker into cargo's bin folder
+install: needs-cargo ## watchstate-worker and watchstate-webhook into cargo's bin folder
 	$(CARGO) install --locked --path worker
+	$(CARGO) install --locked --path webhook
 
-demo: needs-cargo ## Three simulated servers, one real worker: see what happens and why
-	$(CARGO) build --quiet --release --package watchstate-worker --package watchstate-tests
-	$(CARGO) run --quiet --release --package watchstate-tests --bin demo
+demo: needs-cargo ## Three simulated servers, real worker and receiver: see what happens and why
+	$(CARGO) build --quiet --release $(BINARIES) --package watchstate-tests
+	$(BUILT)/release/demo
 
 test: lint unit judge ## Every test there is
 
@@ -33,8 +40,11 @@ judge: needs-cargo needs-python3 needs-node ## Other people's client libraries a
 	python3 tests/judge/run.py
 
 bench: needs-cargo ## Speed and memory, as ratios to floors measured in the same run
-	$(CARGO) build --quiet --release --package watchstate-worker --package watchstate-tests
-	$(CARGO) run --quiet --release --package watchstate-tests --bin bench
+	$(CARGO) build --quiet --release $(BINARIES) --package watchstate-tests
+	$(BUILT)/release/bench
+
+fuzz: needs-cargo needs-c++ ## The webhooks' parsers, SECONDS=60 for each
+	CARGO="$(CARGO)" worker/servers/fuzz/run.sh $(SECONDS)
 
 lint: needs-cargo ## Formatting and clippy
 	$(CARGO) fmt --all --check
