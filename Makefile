@@ -55,6 +55,7 @@ fmt: needs-cargo ## Format
 
 crds: needs-cargo ## Renew the resources' YAML
 	$(CARGO) run --quiet --package watchstate-crds --bin crdgen -- crds
+	cp crds/mediaservers.yaml crds/syncschedules.yaml charts/watchstate/files/crds/
 
 # The tests' binary is taken as it was last built: with a changed query, the store doesn't compile before this has run.
 sqlx: needs-cargo ## Renew worker/store/.sqlx after a query or a migration has changed
