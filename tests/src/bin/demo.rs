@@ -1,15 +1,33 @@
-//! The demo: three simulated servers with partly contradictory histories, one real worker, and what it makes of them.
+//! The demo: three simulated servers with partly contradictory histories, one real worker, and what it makes of them. Then the same servers send
+//! webhooks to a real receiver, and a follower carries on what they tell.
 
-use anyhow::{Context, Result};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::broadcast::Receiver;
 use watchstate_tests::household::Household;
 use watchstate_tests::http::Group;
 use watchstate_tests::library::{Titles, give_past};
-use watchstate_tests::world::{Flavor, Kind, UserState, World, Write};
+use watchstate_tests::process::Process;
+use watchstate_tests::webhook::{Sent, Target, Webhooks};
+use watchstate_tests::world::{Change, Flavor, Kind, UserState, World, Write};
 
 /// The titles whose story is told.
 const TOLD: [&str; 3] = ["Heat", "The Matrix", "Inception"];
+/// Films that nobody has begun before the second act.
+const FINISHED: &str = "Casablanca";
+const PAUSED: &str = "The Third Man";
+/// Where the second is paused.
+const PAUSE: &str = "0:47:00";
+const PAUSE_MS: u64 = 47 * 60_000;
+/// A film that no agent knows: it can't be matched, and is listed by `state --unmatched`.
+const UNKNOWN: &str = "Summer at the Lake";
+/// Long enough for every write that comes at all.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// An echo is told and merged in less than this.
+const REST: Duration = Duration::from_secs(1);
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -70,7 +88,148 @@ async fn main() -> Result<()> {
     let writes: usize = worlds.iter().map(|world| world.log().group(Group::Write)).sum();
     let requests: usize = worlds.iter().map(|world| world.log().total()).sum();
     println!("   {writes} writes, with {requests} requests in all.");
-    Ok(())
+
+    in_real_time(&household, &worlds).await
+}
+
+/// The second act: what happens on one server reaches the others at once.
+async fn in_real_time(household: &Household, worlds: &[World]) -> Result<()> {
+    let [plex, jellyfin, emby] = worlds else { return Ok(()) };
+    heading("7. In real time: watchstate-webhook, and watchstate-worker push --follow");
+    let circle = Circle::new(household, worlds).await?;
+    say("Both run now. Each server gets its own address: watchstate-worker servers token NAME");
+    let url = format!("http://{}", circle.receiver.address);
+    let token = household.worker(&["servers", "token", "plex", "--url", &url]).await?.expect(0)?;
+    print!("{}", indented(&token.stdout));
+
+    heading(&format!("8. Anna watches {FINISHED} to its end on Plex"));
+    let mut waiting = Waiting::new(&[jellyfin, emby], FINISHED)?;
+    plex.play_to_end("anna", &film(plex, FINISHED)?)?;
+    let ended = plex.now();
+    let mut acts = circle.tell_sent(plex, 0).await?;
+    for (server, after) in waiting.writes(ended).await.with_context(|| circle.logs())? {
+        println!("   {server} is told that it was played, {after} ms after the end");
+    }
+
+    heading(&format!("9. She pauses {PAUSED} on Jellyfin at {PAUSE}"));
+    circle.rest().await;
+    let (mut waiting, already) = (Waiting::new(&[plex, emby], PAUSED)?, circle.sent(jellyfin).await?.len());
+    let film = film(jellyfin, PAUSED)?;
+    jellyfin.start_playback("anna", &film)?;
+    jellyfin.pause("anna", &film, PAUSE_MS)?;
+    let ended = jellyfin.now();
+    acts += circle.tell_sent(jellyfin, already).await?;
+    for (server, after) in waiting.writes(ended).await.with_context(|| circle.logs())? {
+        println!("   {server} is told the position, {after} ms after the pause");
+    }
+
+    heading("10. What became of each event (watchstate-worker inbox list)");
+    circle.rest().await;
+    print!("{}", indented(&household.worker(&["inbox", "list"]).await?.expect(0)?.stdout));
+
+    heading("11. Did the echoes come to rest?");
+    let writes: usize = worlds.iter().map(|world| world.writes().len()).sum();
+    let told: usize = circle.hooks.iter().map(|hooks| hooks.sent().len()).sum();
+    ensure!(writes == 4, "four writes were to be made, not {writes}: {}", circle.logs());
+    say(&format!(
+        "{} of the {told} events are servers' words on what we wrote there: they were recognised.",
+        told - acts
+    ));
+    say(&format!("{writes} writes were made: two changes, each told to two servers. None was made for an echo."));
+    circle.end().await
+}
+
+/// The processes of the second act, and the servers' webhooks.
+struct Circle {
+    receiver: Process,
+    follower: Process,
+    hooks: Vec<Webhooks>,
+}
+
+impl Circle {
+    async fn new(household: &Household, worlds: &[World]) -> Result<Self> {
+        let receiver = household.receiver("127.0.0.1:0", &[]).await?;
+        let follower = household.follower(&[]).await?;
+        let hook = |world: &World, name| {
+            anyhow::Ok(Webhooks::start(world, Target::new(&household.webhook(&receiver, name)?))?)
+        };
+        let names = ["plex", "jellyfin", "emby"];
+        let hooks = worlds.iter().zip(names).map(|(world, name)| hook(world, name)).collect::<Result<_>>()?;
+        Ok(Self { receiver, follower, hooks })
+    }
+
+    /// What a server has sent.
+    async fn sent(&self, world: &World) -> Result<Vec<Sent>> {
+        let place = usize::from(!world.flavor().is_plex()) + usize::from(world.flavor().is_emby());
+        Ok(self.hooks.get(place).context("every server has a webhook")?.settle().await)
+    }
+
+    /// Tells what a server has sent, apart from the first events, and what it was answered. How much that is.
+    async fn tell_sent(&self, world: &World, already: usize) -> Result<usize> {
+        let sent = self.sent(world).await?;
+        let answered = |event: &Sent| event.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+        let new = sent.iter().skip(already).map(|event| format!("{} ({})", event.event, answered(event)));
+        println!("   {} sends {}", name(world), new.collect::<Vec<_>>().join(", "));
+        Ok(sent.len().saturating_sub(already))
+    }
+
+    /// Waits until every event, echoes too, was sent and merged.
+    async fn rest(&self) {
+        for _ in 0..2 {
+            for hooks in &self.hooks {
+                hooks.settle().await;
+            }
+            tokio::time::sleep(REST).await;
+        }
+    }
+
+    /// What the processes logged, for when something goes wrong.
+    fn logs(&self) -> String {
+        format!("receiver: {:#?}\nfollower: {:#?}", self.receiver.log(), self.follower.log())
+    }
+
+    async fn end(self) -> Result<()> {
+        drop(self.hooks);
+        for (process, what) in [(self.receiver, "receiver"), (self.follower, "follower")] {
+            let status = process.stop().await?;
+            ensure!(status.success(), "the {what} ended with {status}");
+        }
+        say("Receiver and follower were sent SIGTERM, finished what they had begun, and have ended.");
+        Ok(())
+    }
+}
+
+/// Waits for the writes of one title at several servers.
+struct Waiting(Vec<(String, String, Receiver<Change>)>);
+
+impl Waiting {
+    fn new(worlds: &[&World], title: &str) -> Result<Self> {
+        let one = |world: &&World| anyhow::Ok((name(world), film(world, title)?, world.changes()));
+        Ok(Self(worlds.iter().map(one).collect::<Result<_>>()?))
+    }
+
+    /// The servers, each with the milliseconds from `since` to its write.
+    async fn writes(&mut self, since: Timestamp) -> Result<Vec<(String, i128)>> {
+        let mut all = Vec::new();
+        for (server, item, changes) in &mut self.0 {
+            let written = async {
+                loop {
+                    let change = changes.recv().await?;
+                    if change.by_api && change.item == *item {
+                        return anyhow::Ok(change.at);
+                    }
+                }
+            };
+            let late = || format!("{server} was told nothing");
+            let at = tokio::time::timeout(PATIENCE, written).await.with_context(late)??;
+            all.push((server.clone(), at.duration_since(since).as_millis()));
+        }
+        Ok(all)
+    }
+}
+
+fn film(world: &World, title: &str) -> Result<String> {
+    world.movie(title).with_context(|| format!("the demo has no {title}"))
 }
 
 /// What happened before the household had a Watch State Sync.
@@ -80,13 +239,16 @@ fn past(plex: &World, jellyfin: &World, emby: &World) -> Result<()> {
     give_past(emby, "anna", 9, 5)?;
     let now = plex.now();
     let days_ago = |days: i64| now.saturating_sub(SignedDuration::from_hours(24 * days)).unwrap_or(now);
-    let film = |world: &World, title: &str| world.movie(title).with_context(|| format!("the demo has no {title}"));
     let put = |world: &World, title: &str, state: UserState| -> Result<()> {
         Ok(world.set_state("anna", &film(world, title)?, &state)?)
     };
     let never = UserState::default;
     let watched =
         |days: i64| UserState { played: true, plays: 1, last_played_at: Some(days_ago(days)), ..UserState::default() };
+    for world in [plex, jellyfin, emby] {
+        put(world, FINISHED, never())?;
+        put(world, PAUSED, never())?;
+    }
     put(plex, "Heat", watched(3))?;
     put(
         jellyfin,
@@ -166,8 +328,8 @@ fn agreement(worlds: &[World]) -> Vec<(String, Vec<bool>)> {
     let all: Vec<Vec<(String, String)>> = worlds.iter().map(playable).collect();
     let mut titles: Vec<(String, Vec<bool>)> = Vec::new();
     for (title, _) in &all[0] {
-        if title == "Summer at the Lake" || titles.iter().any(|(known, _)| known == title) {
-            continue; // A film that no agent knows: it can't be matched, and is listed by `state --unmatched`.
+        if title == UNKNOWN || titles.iter().any(|(known, _)| known == title) {
+            continue;
         }
         let marks = worlds
             .iter()
