@@ -65,11 +65,8 @@ impl Merger {
             for event in merged {
                 let server = snapshot.household.servers.get(&event.server_id);
                 let Some(kind) = server.and_then(|server| Kind::named(server.kind.as_str())) else { continue };
-                let reason = event.reason.map_or_else(
-                    || event.rule.map_or("", watchstate_domain::merge::Rule::as_str),
-                    watchstate_domain::notice::Reason::as_str,
-                );
-                self.metrics.events_received_total.inc(&Received { kind, verdict: event.verdict.as_str(), reason });
+                let (verdict, reason) = (event.verdict.as_str(), event.why());
+                self.metrics.events_received_total.inc(&Received { kind, verdict, reason });
             }
         }
     }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use watchstate_domain::item::ServerKind;
-use watchstate_domain::notice::{Notice, Reason, Teller, What};
+use watchstate_domain::notice::{Notice, Reason, Teller, What, same_id};
 use watchstate_merge::household::Household;
 use watchstate_runtime::redact;
 use watchstate_store::inbox::{Received, Verdict};
@@ -22,8 +22,9 @@ pub fn resolve(
     place: usize,
     received_at: Timestamp,
 ) -> Received {
-    let candidates: Vec<&Server> = servers.iter().filter_map(|id| household.servers.get(id)).collect();
-    let server = server(&candidates, kind, &notice);
+    let servers = servers.iter().filter_map(|id| household.servers.get(id));
+    let candidates: Vec<&Server> = servers.filter(|server| server.kind == kind).collect();
+    let server = server(&candidates, &notice);
     let (server_id, account_id, reason) = match server {
         Err(reason) => (only(&candidates).map(|server| server.id), None, Some(reason)),
         Ok(server) => {
@@ -67,26 +68,17 @@ fn only<T: Copy>(all: &[T]) -> Option<T> {
     }
 }
 
-/// Ids as they compare: Jellyfin writes GUIDs with and without dashes.
-fn same_id(one: &str, other: &str) -> bool {
-    let letters = |id: &str| {
-        id.chars().filter(|letter| *letter != '-').map(|letter| letter.to_ascii_lowercase()).collect::<String>()
-    };
-    letters(one) == letters(other)
-}
-
-/// The server that sent it, out of those that have its token.
-fn server<'a>(candidates: &[&'a Server], kind: ServerKind, notice: &Notice) -> Result<&'a Server, Reason> {
-    let of_kind: Vec<&Server> = candidates.iter().copied().filter(|server| server.kind == kind).collect();
+/// The server that sent it, out of those of its kind that have its token.
+fn server<'a>(candidates: &[&'a Server], notice: &Notice) -> Result<&'a Server, Reason> {
     let told = notice.server_id.as_deref();
     let named =
         |server: &&Server| told.is_some_and(|told| server.remote_id.as_deref().is_some_and(|id| same_id(id, told)));
     // Nobody has asked them yet who they are; or the household doesn't mind.
     let could_be = |server: &&Server| server.remote_id.is_none() || told.is_none() || !server.policy.match_server;
-    let found = if let Some(found) = of_kind.iter().copied().find(named) {
+    let found = if let Some(found) = candidates.iter().copied().find(named) {
         found
     } else {
-        match of_kind.iter().copied().filter(could_be).collect::<Vec<_>>()[..] {
+        match candidates.iter().copied().filter(could_be).collect::<Vec<_>>()[..] {
             [] => return Err(Reason::OtherServer),
             [one] => one,
             _ => return Err(Reason::Ambiguous),

@@ -6,8 +6,9 @@ use jiff::SignedDuration;
 use roaring::RoaringTreemap;
 use watchstate_domain::item::Item;
 use watchstate_domain::notice::{Reason, What};
-use watchstate_merge::events::{self, Stage};
+use watchstate_merge::events::{self, Merged, Stage};
 use watchstate_merge::household::Household;
+use watchstate_runtime::metrics::{Kind, Received};
 use watchstate_servers::AccountView;
 use watchstate_store::inbox::{self, Concluded, Open, Verdict};
 use watchstate_store::registry::Account;
@@ -39,6 +40,17 @@ pub async fn merge(app: &App) -> Result<u64, Trouble> {
             return Ok(count);
         }
         count += merged.len() as u64;
+        tally(app, &household, &merged);
+    }
+}
+
+/// Counts what became of events.
+fn tally(app: &App, household: &Household, merged: &[Merged]) {
+    for event in merged {
+        let server = household.servers.get(&event.server_id);
+        let Some(kind) = server.and_then(|server| Kind::named(server.kind.as_str())) else { continue };
+        let (verdict, reason) = (event.verdict.as_str(), event.why());
+        app.metrics.events_received_total.inc(&Received { kind, verdict, reason });
     }
 }
 
@@ -100,7 +112,7 @@ impl Looking<'_> {
         let household = Household::load(connection).await?;
         let now = self.app.clock.now();
         let mut transaction = transaction::begin(connection).await?;
-        events::merge(&household, &rest, Stage::LookedUp, now, &mut transaction).await?;
+        let merged = events::merge(&household, &rest, Stage::LookedUp, now, &mut transaction).await?;
         inbox::conclude(&mut transaction, &aside, now).await?;
         if new && self.contact.server.policy.export {
             // What people have watched elsewhere is watched here as well.
@@ -109,6 +121,7 @@ impl Looking<'_> {
             }
         }
         transaction.commit().await?;
+        tally(self.app, &household, &merged);
         Ok(())
     }
 

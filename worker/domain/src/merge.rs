@@ -157,7 +157,7 @@ impl Rule {
             }
             Self::PositionMoved => "a viewing got on",
             Self::Echo => "our own write, read back: nothing new",
-            Self::ToldBefore => "a webhook told of this play when it ended: nothing new",
+            Self::ToldBefore => "this play was told of before: nothing new",
         }
     }
 }

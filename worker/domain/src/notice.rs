@@ -38,6 +38,21 @@ pub struct Notice {
     pub what: What,
 }
 
+impl Notice {
+    /// True when it names another server than the one with this id.
+    pub fn is_of_another(&self, server: &str) -> bool {
+        self.server_id.as_deref().is_some_and(|told| !same_id(told, server))
+    }
+}
+
+/// Ids as they compare: Jellyfin writes GUIDs with and without dashes.
+pub fn same_id(one: &str, other: &str) -> bool {
+    let letters = |id: &str| {
+        id.chars().filter(|letter| *letter != '-').map(|letter| letter.to_ascii_lowercase()).collect::<String>()
+    };
+    letters(one) == letters(other)
+}
+
 /// The account that an event is of, as the server calls it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Teller {

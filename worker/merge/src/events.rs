@@ -44,6 +44,13 @@ pub struct Merged {
     pub rule: Option<Rule>,
 }
 
+impl Merged {
+    /// Why, in one word: the reason, else the rule.
+    pub fn why(&self) -> &'static str {
+        self.reason.map_or_else(|| self.rule.map_or("", Rule::as_str), Reason::as_str)
+    }
+}
+
 /// How far an event has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
@@ -277,6 +284,12 @@ impl Merging<'_> {
         outcome: &mut Outcome,
         connection: &mut Connection,
     ) -> Result<()> {
+        // A replay brings back what was refused when it came.
+        let other = self.server.remote_id.as_deref().is_some_and(|id| event.notice.is_of_another(id));
+        if other && self.server.policy.match_server {
+            outcome.nothing(event, Verdict::Ignored, Reason::OtherServer);
+            return Ok(());
+        }
         let Some(item) = &event.notice.item else {
             let reason = match self.meaning(event, None, None) {
                 Meaning::Nothing(reason) => reason,

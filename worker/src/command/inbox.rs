@@ -30,7 +30,7 @@ async fn list(app: &App, filter: &Filter<'_>, limit: i64) -> Result<Exit> {
     output::print(app.format, &events, |events| {
         let rows = events.iter().map(row).collect();
         let columns = vec!["event", "received (UTC)", "server", "for", "what", "title", "verdict", "why"];
-        vec![Sheet::new(columns, rows).remark(remark(events, limit))]
+        vec![Sheet::new(columns, rows).remark(remark(events, filter, limit))]
     })?;
     Ok(Exit::Done)
 }
@@ -48,7 +48,10 @@ fn row(event: &Shown) -> Vec<String> {
     ]
 }
 
-fn remark(events: &[Shown], limit: i64) -> String {
+fn remark(events: &[Shown], filter: &Filter<'_>, limit: i64) -> String {
+    if events.is_empty() && (filter.verdict.is_some() || filter.server.is_some() || filter.title.is_some()) {
+        return "No event that has come fits these options.".to_owned();
+    }
     if events.is_empty() {
         return "No event has come. The address to paste into a server: watchstate-worker servers token NAME"
             .to_owned();
@@ -177,7 +180,9 @@ mod tests {
 
     #[test]
     fn an_empty_inbox_says_how_events_come() {
-        assert!(remark(&[], 50).contains("servers token"));
-        assert!(remark(&[event(Verdict::Accepted)], 1).contains("--limit"));
+        assert!(remark(&[], &Filter::default(), 50).contains("servers token"));
+        let filter = Filter { title: Some("Heat"), ..Filter::default() };
+        assert!(remark(&[], &filter, 50).contains("fits"));
+        assert!(remark(&[event(Verdict::Accepted)], &Filter::default(), 1).contains("--limit"));
     }
 }

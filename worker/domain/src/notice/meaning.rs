@@ -122,7 +122,8 @@ fn finished(known: Option<&Observation>, late: bool, context: &Context) -> Meani
         (-DELIVERY <= since && since < LONGEST_VIEWING).then_some(stamp)
     });
     if let Some(stamp) = stamp {
-        return happened(vec![Event::Played { order: at, stamp: Some(stamp), source: Source::Playback }], newly(known));
+        let event = Event::Played { order: at, stamp: Some(stamp), source: Source::Playback };
+        return happened(vec![event], Rule::ToldBefore);
     }
     told_without_record(Event::Played { order: at, stamp: Some(at), source: Source::Playback }, newly(known), at)
 }
