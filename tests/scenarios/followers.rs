@@ -1,6 +1,6 @@
 //! Followers: they share the work, bear dead servers, do what they are told in the registry, and end when told to.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use watchstate_tests::http::{Fault, FaultKind, Group};
 use watchstate_tests::webhook::{Target, Webhooks};
 use watchstate_tests::world::{Flavor, World};
@@ -20,7 +20,9 @@ async fn several_followers_and_receivers_share_the_work_and_do_nothing_twice() -
     let circle = Circle::of(household, worlds, ["jellyfin", "plex", "emby"]).await?;
     let second = circle.household.follower(&[]).await?;
     let third = circle.household.follower(&[]).await?;
-    let other = circle.household.receiver("127.0.0.1:0", &[]).await?;
+    let spool = circle.household.folder().join("other-spool");
+    let spool = spool.to_str().context("a path")?;
+    let other = circle.household.receiver("127.0.0.1:0", &["--spool", spool]).await?;
     let [jellyfin, plex, emby] = &circle.worlds;
     // The same events through both receivers.
     let twins = Webhooks::start(jellyfin, Target::new(&circle.household.webhook(&other, "jellyfin")?))?;

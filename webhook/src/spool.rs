@@ -1,7 +1,7 @@
 //! The spool: events on local disk, while the database is away. One file a batch, written whole and synced before anybody is told that it is safe; read
 //! back in the order in which they came.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,8 @@ pub struct Spool {
     files: std::collections::VecDeque<Batch>,
     bytes: u64,
     next: u64,
+    /// Held for as long as this lives: two receivers would write over each other's files.
+    _lock: File,
 }
 
 /// One file.
@@ -38,6 +40,12 @@ pub enum SpoolError {
         /// Its limit.
         limit: u64,
     },
+    /// It is in use.
+    #[error("another receiver uses the spool at {}; give each a folder of its own (--spool)", folder.display())]
+    Taken {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// The disk doesn't do it.
     #[error("the spool at {} can't be used", path.display())]
     Disk {
@@ -56,6 +64,11 @@ impl Spool {
     /// Opens the folder, and finds what an earlier process left in it. What that one hadn't finished was never promised to anybody, and goes.
     pub fn open(folder: &Path, limit: u64) -> Result<Self, SpoolError> {
         fs::create_dir_all(folder).map_err(disk(folder))?;
+        let lock = File::create(folder.join("lock")).map_err(disk(folder))?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => SpoolError::Taken { folder: folder.to_owned() },
+            TryLockError::Error(source) => disk(folder)(source),
+        })?;
         let mut found = Vec::new();
         for entry in fs::read_dir(folder).map_err(disk(folder))? {
             let path = entry.map_err(disk(folder))?.path();
@@ -75,7 +88,7 @@ impl Spool {
             files.push_back(Batch { path, bytes: text.len() as u64, events });
         }
         let bytes = files.iter().map(|file| file.bytes).sum();
-        Ok(Self { folder: folder.to_owned(), limit, files, bytes, next })
+        Ok(Self { folder: folder.to_owned(), limit, files, bytes, next, _lock: lock })
     }
 
     /// True when nothing waits.
@@ -150,7 +163,7 @@ impl Spool {
         let mut file = tempfile::Builder::new().suffix(".tmp").tempfile_in(&self.folder)?;
         file.write_all(text)?;
         file.as_file().sync_all()?;
-        file.persist(path)?;
+        file.persist_noclobber(path)?;
         // The name is safe only when the folder is.
         File::open(&self.folder)?.sync_all()
     }
@@ -218,6 +231,7 @@ mod tests {
         spool.put(&[event(50)]).unwrap();
         let expected: Vec<u8> = (0..12).flat_map(|number| [number, 100 + number]).chain([50]).collect();
         assert_eq!(drain(&mut spool), expected);
+        drop(spool);
         assert!(Spool::open(folder.path(), 1_000_000).unwrap().is_empty());
     }
 
@@ -234,6 +248,16 @@ mod tests {
         spool.done().unwrap();
         spool.put(&[event(kept)]).unwrap();
         assert_eq!(drain(&mut spool), (1..=kept).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn two_receivers_never_share_a_spool() {
+        let folder = tempfile::tempdir().unwrap();
+        let one = Spool::open(folder.path(), 400).unwrap();
+        let taken = Spool::open(folder.path(), 400).unwrap_err().to_string();
+        assert!(taken.contains("--spool"), "{taken}");
+        drop(one);
+        Spool::open(folder.path(), 400).unwrap();
     }
 
     #[test]
