@@ -237,14 +237,16 @@ async fn two_plex_servers_may_share_a_token() -> Result<()> {
     is_played(emby, "Alien").await?;
     circle.settle().await?;
     assert_eq!(circle.writes(), [1, 1, 2]);
-    let servers: Vec<String> = circle
+    let mut servers: Vec<String> = circle
         .inbox(&["--verdict", "accepted"])
         .await?
         .iter()
         .filter(|event| event["event"] == "media.scrobble")
         .map(|event| format!("{} {}", event["server"], event["title"]))
         .collect();
-    assert_eq!(servers, [r#""cellar" "Alien""#, r#""attic" "Heat""#]);
+    // Two servers told at the same moment: either may have been first.
+    servers.sort();
+    assert_eq!(servers, [r#""attic" "Heat""#, r#""cellar" "Alien""#]);
     circle.agrees().await
 }
 
