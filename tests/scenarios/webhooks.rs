@@ -2,6 +2,8 @@
 
 use anyhow::{Result, ensure};
 use watchstate_tests::household::Household;
+use watchstate_tests::http::{Fault, FaultKind, Group};
+use watchstate_tests::webhook::{Target, Webhooks};
 use watchstate_tests::world::{Content, Flavor, UserState, World};
 
 use crate::builders::*;
@@ -79,6 +81,24 @@ on_every_kind! {
         assert_eq!(told["plays"], 1, "the import tells the same story: {told:#}");
         Ok(())
     }
+}
+
+/// A write that waits is renewed when something newer is told. One that is under way is not: what was told meanwhile must be written after it.
+#[tokio::test]
+async fn a_play_that_is_told_while_its_position_is_being_written_is_written_as_well() -> Result<()> {
+    let circle = Circle::new([("plex", Flavor::Plex), ("jellyfin", Flavor::Jellyfin12)]).await?;
+    let [plex, jellyfin] = &circle.worlds;
+    let heat = movie(plex, "Heat");
+    jellyfin.inject(Fault::new(FaultKind::LateAnswer(3_000)).group(Group::Write).times(1));
+    plex.start_playback(ANNA, &heat)?;
+    plex.pause(ANNA, &heat, minutes(50))?;
+    jellyfin.log().wait_until(|log| log.on_hold() > 0).await;
+    plex.progress(ANNA, &heat, minutes(95))?;
+    plex.stop_playback(ANNA, &heat, minutes(100))?;
+    is_played(jellyfin, "Heat").await?;
+    circle.settle().await?;
+    assert_eq!(circle.writes(), [0, 2]);
+    circle.agrees().await
 }
 
 async fn an_un_mark_on(flavor: Flavor) -> Result<()> {
@@ -299,6 +319,37 @@ async fn an_event_of_somebody_who_is_mapped_later_can_be_replayed() -> Result<()
     let seen = circle.worlds[1].state("ben", &movie(&circle.worlds[1], "Heat"));
     assert!(seen.played && seen.plays <= 1, "{seen:?}");
     Ok(())
+}
+
+/// Plex' webhooks belong to the account: those of a friend's server come too.
+#[tokio::test]
+async fn a_replay_does_not_bring_in_what_another_server_told() -> Result<()> {
+    let circle = Circle::new([("plex", Flavor::Plex), ("emby", Flavor::Emby49)]).await?;
+    let friend = server(Flavor::Plex, "friend");
+    titles(&friend);
+    let hook = Webhooks::start(&friend, Target::new(&circle.household.webhook(&circle.receiver, "plex")?))?;
+    friend.play_to_end(ANNA, &movie(&friend, "Heat"))?;
+    hook.settle().await;
+    circle.settle().await?;
+    let ignored = circle.inbox(&["--verdict", "ignored"]).await?;
+    let scrobble = ignored.iter().find(|event| event["event"] == "media.scrobble").unwrap();
+    let number = scrobble["id"].to_string();
+    let replay = async |circle: &Circle<2>| -> Result<serde_json::Value> {
+        circle.household.worker(&["inbox", "replay", &number, "-o", "json"]).await?.expect(0)?.json()
+    };
+    let replayed = replay(&circle).await?;
+    assert_eq!((&replayed["verdict"], &replayed["reason"]), (&"ignored".into(), &scrobble["reason"]), "{replayed:#}");
+    assert!(replayed["reason"].as_str().unwrap().contains("webhook.matchServer"), "{replayed:#}");
+    circle.settle().await?;
+    assert_eq!(circle.writes(), [0, 0]);
+
+    let documents = circle.household.documents().replace("  webhook:\n", "  webhook:\n    matchServer: false\n");
+    let file = circle.household.folder().join("any-server.yaml");
+    std::fs::write(&file, documents)?;
+    circle.household.worker(&["apply", "-f", &file.to_string_lossy()]).await?.expect(0)?;
+    let replayed = replay(&circle).await?;
+    assert_eq!(replayed["verdict"], "accepted", "{replayed:#}");
+    is_played(&circle.worlds[1], "Heat").await
 }
 
 on_every_kind! {

@@ -1,6 +1,6 @@
 //! The command line. Every option can also come from the environment.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -29,8 +29,8 @@ pub struct Cli {
     /// The spool takes so many MiB; then requests are refused until the database is back
     #[arg(long, env = "WATCHSTATE_SPOOL_MIB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..), value_name = "MIB")]
     pub spool_mib: u64,
-    /// Networks of proxies whose `X-Forwarded-For` is believed, such as 10.0.0.0/8
-    #[arg(long, env = "WATCHSTATE_TRUSTED_PROXIES", value_delimiter = ',', value_name = "NETWORK,…")]
+    /// Proxies whose `X-Forwarded-For` is believed: networks and addresses, such as 10.0.0.0/8,192.168.1.2
+    #[arg(long, env = "WATCHSTATE_TRUSTED_PROXIES", value_delimiter = ',', value_parser = network, value_name = "NETWORK,…")]
     pub trusted_proxies: Vec<IpNet>,
     /// Connections at the same time
     #[arg(long, env = "WATCHSTATE_MAX_CONNECTIONS", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..), value_name = "COUNT")]
@@ -55,6 +55,12 @@ pub struct Cli {
 
 const FIRST_STEPS: &str = "Put its address into your media servers: watchstate-worker servers token NAME shows it.
 Events are answered with 202 once they are safe; 401: the token is wrong; 503: neither database nor spool can take them.";
+
+/// `10.0.0.0/8`, or one address.
+fn network(text: &str) -> Result<IpNet, String> {
+    let one = || text.parse::<IpAddr>().map(IpNet::from);
+    text.parse().or_else(|_| one()).map_err(|_| "a network such as 10.0.0.0/8, or an address, is expected".to_owned())
+}
 
 /// `2h`, `90m`, `1h30m`.
 fn duration(text: &str) -> Result<Duration, String> {
@@ -83,10 +89,12 @@ mod tests {
             "--keep-requests",
             "1h30m",
             "--trusted-proxies",
-            "10.0.0.0/8,fd00::/8",
+            "10.0.0.0/8,fd00::/8,192.0.2.7",
         ]);
         assert_eq!(cli.keep_requests, Some(Duration::from_mins(90)));
-        assert_eq!(cli.trusted_proxies.len(), 2);
+        let networks: Vec<String> = cli.trusted_proxies.iter().map(ToString::to_string).collect();
+        assert_eq!(networks, ["10.0.0.0/8", "fd00::/8", "192.0.2.7/32"]);
+        assert!(network("proxy").is_err());
         for wrong in ["", "0s", "-1h", "soon"] {
             assert!(duration(wrong).is_err(), "{wrong:?}");
         }

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use watchstate_merge::events;
 use watchstate_runtime::clock::Clock;
-use watchstate_runtime::metrics::{Kind, Metrics, Received};
+use watchstate_runtime::metrics::Metrics;
 use watchstate_runtime::redact;
 use watchstate_store::{Result, Store};
 
@@ -62,12 +62,7 @@ impl Merger {
             if merged.is_empty() {
                 return Ok(());
             }
-            for event in merged {
-                let server = snapshot.household.servers.get(&event.server_id);
-                let Some(kind) = server.and_then(|server| Kind::named(server.kind.as_str())) else { continue };
-                let (verdict, reason) = (event.verdict.as_str(), event.why());
-                self.metrics.events_received_total.inc(&Received { kind, verdict, reason });
-            }
+            self.metrics.received(merged.iter().filter_map(|event| event.counts_as(&snapshot.household)));
         }
     }
 }

@@ -53,8 +53,8 @@ impl Registry {
         Ok(())
     }
 
-    /// Keeps it up to date until `stop`. `database` and `there` follow whether the database answers and whether it was read; `events` is told when
-    /// somebody says that events wait.
+    /// Keeps it up to date until `stop`. `database` and `there` follow whether the database answers and whether it was read; `events` is told
+    /// whenever there may be some that another process left.
     pub async fn follow(
         &self,
         store: &Store,
@@ -65,24 +65,16 @@ impl Registry {
     ) {
         while !stop.is_cancelled() {
             let listening = async {
-                let mut ear = store.listen(&[Channel::Registry, Channel::Inbox]).await?;
+                let mut ear = store.listen(&[Channel::Registry]).await?;
                 loop {
                     self.renew(store).await?;
                     database.set(true);
                     there.set(true);
                     events.notify_one();
-                    loop {
-                        let heard = match tokio::time::timeout(SWEEP, ear.hear()).await {
-                            Ok(heard) => heard?,
-                            Err(_) => None,
-                        };
-                        match heard {
-                            Some(Channel::Inbox) => events.notify_one(),
-                            Some(Channel::Outbox) => {}
-                            Some(Channel::Registry) | None => break,
-                        }
+                    if let Ok(heard) = tokio::time::timeout(SWEEP, ear.hear()).await {
+                        heard?;
+                        tokio::time::sleep(SETTLE).await;
                     }
-                    tokio::time::sleep(SETTLE).await;
                 }
             };
             let ended: Result<()> = tokio::select! {

@@ -9,7 +9,8 @@ use watchstate_runtime::redact;
 use watchstate_store::inbox::{Received, Verdict};
 use watchstate_store::registry::{Account, Server};
 
-/// Payloads without a stamp of their own are the same event when they come again within this time: retries of a proxy come within seconds.
+/// Payloads without a stamp of their own are the same event when they come again within this time, or at most twice of it: retries of a proxy come within
+/// seconds.
 const SAME_EVENT_SECONDS: i64 = 600;
 
 /// An event as it goes into the inbox. `servers`: whose token it came with. `body`: the bytes that it was read from, `place`: where in them.
@@ -42,6 +43,7 @@ pub fn resolve(
     let bucket = notice.sent_at.is_none().then(|| received_at.as_second().div_euclid(SAME_EVENT_SECONDS));
     Received {
         digest: digest(body, place, server_id, bucket),
+        earlier: bucket.map(|bucket| digest(body, place, server_id, Some(bucket - 1))),
         server_id,
         account_id,
         received_at,

@@ -189,6 +189,7 @@ mod tests {
     fn event(number: u8) -> Received {
         Received {
             digest: vec![number],
+            earlier: None,
             server_id: Some(1),
             account_id: None,
             received_at: Timestamp::UNIX_EPOCH,

@@ -8,7 +8,6 @@ use watchstate_domain::item::Item;
 use watchstate_domain::notice::{Reason, What};
 use watchstate_merge::events::{self, Merged, Stage};
 use watchstate_merge::household::Household;
-use watchstate_runtime::metrics::{Kind, Received};
 use watchstate_servers::AccountView;
 use watchstate_store::inbox::{self, Concluded, Open, Verdict};
 use watchstate_store::registry::Account;
@@ -44,14 +43,8 @@ pub async fn merge(app: &App) -> Result<u64, Trouble> {
     }
 }
 
-/// Counts what became of events.
 fn tally(app: &App, household: &Household, merged: &[Merged]) {
-    for event in merged {
-        let server = household.servers.get(&event.server_id);
-        let Some(kind) = server.and_then(|server| Kind::named(server.kind.as_str())) else { continue };
-        let (verdict, reason) = (event.verdict.as_str(), event.why());
-        app.metrics.events_received_total.inc(&Received { kind, verdict, reason });
-    }
+    app.metrics.received(merged.iter().filter_map(|event| event.counts_as(household)));
 }
 
 /// Looks up what events of a server didn't tell, and merges them. Call it by whoever holds the server's write lane. Returns how many there were.
@@ -85,7 +78,7 @@ struct Looking<'a> {
 
 impl Looking<'_> {
     async fn batch(&self, open: &[Open], connection: &mut Connection) -> Result<(), Trouble> {
-        let mut aside: Vec<Concluded> = Vec::new();
+        let mut aside: Vec<(&Open, Reason)> = Vec::new();
         // Events of nobody are of everybody: a new item is read for each account.
         for (account, remote) in &self.contact.accounts {
             let mine: Vec<&Open> =
@@ -97,23 +90,30 @@ impl Looking<'_> {
             let others = self.read(account, view.as_ref(), &mine, connection).await?;
             aside.extend(mine.iter().filter(|event| event.account_id.is_some()).filter_map(|event| {
                 let remote_id = &event.notice.item.as_ref()?.remote_id;
-                others.contains(remote_id).then(|| put_aside(event, Reason::OtherLibrary))
+                others.contains(remote_id).then_some((*event, Reason::OtherLibrary))
             }));
         }
         let found: Vec<i64> = self.contact.accounts.iter().map(|(account, _)| account.id).collect();
         aside.extend(
             open.iter()
                 .filter(|event| event.account_id.is_some_and(|id| !found.contains(&id)))
-                .map(|event| put_aside(event, Reason::Gone)),
+                .map(|event| (event, Reason::Gone)),
         );
         let new = open.iter().any(|event| event.notice.what == What::Added);
         let rest: Vec<Open> =
-            open.iter().filter(|event| !aside.iter().any(|one| one.id == event.id)).cloned().collect();
+            open.iter().filter(|event| !aside.iter().any(|(one, _)| one.id == event.id)).cloned().collect();
         let household = Household::load(connection).await?;
         let now = self.app.clock.now();
         let mut transaction = transaction::begin(connection).await?;
-        let merged = events::merge(&household, &rest, Stage::LookedUp, now, &mut transaction).await?;
-        inbox::conclude(&mut transaction, &aside, now).await?;
+        let mut merged = events::merge(&household, &rest, Stage::LookedUp, now, &mut transaction).await?;
+        let concluded: Vec<Concluded> = aside.iter().map(|(event, reason)| put_aside(event, *reason)).collect();
+        inbox::conclude(&mut transaction, &concluded, now).await?;
+        merged.extend(aside.iter().map(|(event, reason)| Merged {
+            server_id: event.server_id,
+            verdict: Verdict::Ignored,
+            reason: Some(*reason),
+            rule: None,
+        }));
         if new && self.contact.server.policy.export {
             // What people have watched elsewhere is watched here as well.
             for (account, _) in &self.contact.accounts {

@@ -20,7 +20,7 @@ use watchstate_runtime::Exit;
 use watchstate_runtime::metrics::{self, ServerName, WriteOutcome, Written};
 use watchstate_servers::{AccountView, ErrorKind, ServerError, Write};
 use watchstate_store::observations::{self, Observed};
-use watchstate_store::outbox::{self, Candidate, Due, End, Failed};
+use watchstate_store::outbox::{self, Candidate, Due, End, Failed, Ticket};
 use watchstate_store::registry::{Account, Server};
 use watchstate_store::{Connection, items, transaction};
 
@@ -209,7 +209,7 @@ enum Sent {
 #[derive(Default)]
 struct Record {
     observed: Vec<Observed>,
-    ended: Vec<(i64, End, Option<String>)>,
+    ended: Vec<(Ticket, End, Option<String>)>,
     waiting: Vec<Failed>,
     failed: Vec<Failed>,
     unsent: Vec<i64>,
@@ -263,7 +263,7 @@ impl Lane<'_> {
         let mut changed = Vec::new();
         wanted.retain(|(due, candidate, _)| {
             let Some(item) = there.get(&candidate.remote_id) else {
-                record.ended.push((due.id, End::Dropped, Some("the server no longer has it".to_owned())));
+                record.ended.push((due.ticket.clone(), End::Dropped, Some("the server no longer has it".to_owned())));
                 return false;
             };
             let reading = merge::Reading { state: item.state, added_at: item.added_at };
@@ -274,7 +274,7 @@ impl Lane<'_> {
             // Taking marks away is for an import to decide, which sees how many there are.
             if merged.unplays() && self.states() == States::Merge {
                 record.ended.push((
-                    due.id,
+                    due.ticket.clone(),
                     End::Dropped,
                     Some("it was un-played there meanwhile: the next import decides".to_owned()),
                 ));
@@ -314,12 +314,16 @@ impl Lane<'_> {
         let mut wanted = Vec::with_capacity(due.len());
         for due in due {
             let Some(candidate) = candidates.remove(&due.item_id) else {
-                record.ended.push((due.id, End::Dropped, Some("nothing is known of it any more".to_owned())));
+                record.ended.push((
+                    due.ticket.clone(),
+                    End::Dropped,
+                    Some("nothing is known of it any more".to_owned()),
+                ));
                 continue;
             };
             match queue::wanted(self.server, self.app.policy.progress, &candidate) {
                 Some(want) => wanted.push((due, candidate, want)),
-                None => record.ended.push((due.id, End::AlreadyRight, None)),
+                None => record.ended.push((due.ticket.clone(), End::AlreadyRight, None)),
             }
         }
         Ok(wanted)
@@ -379,7 +383,7 @@ impl Lane<'_> {
             .into_iter()
             .partition(|task| playing.contains(&task.item.remote_id) || busy.contains(&task.candidate.item_id));
         record.waiting.extend(busy.into_iter().map(|task| Failed {
-            id: task.due.id,
+            ticket: task.due.ticket.clone(),
             next_try_at,
             counts: false,
             error: "it is being played right now".to_owned(),
@@ -444,7 +448,7 @@ impl Lane<'_> {
                         rule: Rule::Echo,
                         told_at: None,
                     });
-                    record.ended.push((task.due.id, End::Written, None));
+                    record.ended.push((task.due.ticket.clone(), End::Written, None));
                 }
                 Sent::Answered(Err(error)) => {
                     if let Some((failure, whole_server)) = self.fail(&task, error, record) {
@@ -495,7 +499,7 @@ impl Lane<'_> {
             record.unsent.push(task.candidate.item_id);
         }
         if kind == ErrorKind::NotFound {
-            record.ended.push((task.due.id, End::Dropped, Some("the server no longer has it".to_owned())));
+            record.ended.push((task.due.ticket.clone(), End::Dropped, Some("the server no longer has it".to_owned())));
             return None;
         }
         let whole_server = trouble.exit == Exit::Configuration
@@ -503,7 +507,7 @@ impl Lane<'_> {
         let tries = task.due.attempts + 1;
         let give_up = !whole_server && tries >= ATTEMPTS;
         record.failed.push(Failed {
-            id: task.due.id,
+            ticket: task.due.ticket.clone(),
             next_try_at: (!give_up).then(|| next_try(self.app.clock.now(), tries)),
             counts: !whole_server,
             error: trouble.message.clone(),

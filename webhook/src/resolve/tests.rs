@@ -221,12 +221,19 @@ fn a_suspended_server_and_one_without_a_webhook_are_not_heard() {
 fn the_same_event_is_known_again_and_another_is_not() {
     let home = household(vec![plex(1, Some("abc"))], vec![account(10, 1, "", Some(("1", "Anna")))]);
     let at = |second| Timestamp::from_second(second).unwrap();
-    let digest = |body: &[u8], sent: Option<i64>, received| {
+    let event = |body: &[u8], sent: Option<i64>, received| {
         let told = Notice { sent_at: sent.map(at), ..notice(Some("abc"), Some(("1", "Anna")), What::Finished) };
-        resolve(&home, &[1], ServerKind::Plex, told, body, 0, at(received)).digest
+        resolve(&home, &[1], ServerKind::Plex, told, body, 0, at(received))
     };
+    let digest = |body: &[u8], sent, received| event(body, sent, received).digest;
     assert_eq!(digest(b"a", None, 1_200), digest(b"a", None, 1_210));
     assert_ne!(digest(b"a", None, 1_200), digest(b"b", None, 1_200));
     assert_ne!(digest(b"a", None, 1_200), digest(b"a", None, 9_000), "the same was told once more, hours later");
     assert_eq!(digest(b"a", Some(5), 1_200), digest(b"a", Some(5), 9_000), "its own stamp says that it is the same");
+    assert_eq!(
+        event(b"a", None, 1_200).earlier,
+        Some(digest(b"a", None, 1_199)),
+        "a retry may cross the edge of an interval"
+    );
+    assert_eq!(event(b"a", Some(5), 1_200).earlier, None);
 }

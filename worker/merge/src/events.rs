@@ -45,9 +45,11 @@ pub struct Merged {
 }
 
 impl Merged {
-    /// Why, in one word: the reason, else the rule.
-    pub fn why(&self) -> &'static str {
-        self.reason.map_or_else(|| self.rule.map_or("", Rule::as_str), Reason::as_str)
+    /// What it counts as: the kind of its server, the verdict, and why in one word, which is the reason or else the rule. None: its server has gone.
+    pub fn counts_as(&self, household: &Household) -> Option<(&'static str, &'static str, &'static str)> {
+        let kind = household.servers.get(&self.server_id)?.kind;
+        let why = self.reason.map_or_else(|| self.rule.map_or("", Rule::as_str), Reason::as_str);
+        Some((kind.as_str(), self.verdict.as_str(), why))
     }
 }
 
@@ -179,11 +181,11 @@ impl Outcome {
         self.merged.push(Merged { server_id: event.server_id, verdict, reason: None, rule });
     }
 
-    /// A new item is nobody's event: the server is asked for it. Any other event of nobody has lost its account.
+    /// A new item is nobody's event: the server is asked for it. Any other event of nobody has lost its account, or never had one.
     fn of_nobody(&mut self, household: &Household, event: &Open, stage: Stage) {
         let here = household.servers.get(&event.server_id).is_some_and(|server| !server.policy.suspend);
         match meaning_of_nobody(event) {
-            Reason::New if stage == Stage::LookedUp => self.accepted(event, None),
+            Reason::New if stage == Stage::LookedUp => self.nothing(event, Verdict::Accepted, Reason::Read),
             Reason::New if here => self.nothing(event, Verdict::Lookup, Reason::New),
             Reason::New => self.nothing(event, Verdict::Ignored, Reason::Gone),
             reason => self.nothing(event, Verdict::Ignored, reason),
@@ -196,7 +198,10 @@ fn meaning_of_nobody(event: &Open) -> Reason {
     match event.notice.what {
         What::Added if event.notice.item.is_some() => Reason::New,
         What::Added => Reason::NoItem,
-        _ => Reason::Gone,
+        _ if event.account_id.is_some() => Reason::Gone,
+        // A replay, and its account is still nobody's.
+        _ if event.notice.account.is_some() => Reason::OtherUser,
+        _ => Reason::NoUser,
     }
 }
 
@@ -338,7 +343,7 @@ impl Merging<'_> {
     fn look_up(&self, event: &Open, reason: Reason, found: Found, outcome: &mut Outcome) {
         match (self.stage, found) {
             (Stage::Received, _) => outcome.nothing(event, Verdict::Lookup, reason),
-            (Stage::LookedUp, Found::Matched) => outcome.accepted(event, None),
+            (Stage::LookedUp, Found::Matched) => outcome.nothing(event, Verdict::Accepted, Reason::Read),
             (Stage::LookedUp, Found::Unmatched) => outcome.nothing(event, Verdict::Unmatched, Reason::NoIds),
             (Stage::LookedUp, Found::Nothing) => outcome.nothing(event, Verdict::Unmatched, Reason::NoSuchItem),
         }

@@ -345,6 +345,15 @@ impl Metrics {
         self.server_requests_total.inc(request);
     }
 
+    /// Events of webhooks that were merged or put aside: the kind of server, verdict and reason of each, in the words of the domain.
+    pub fn received(&self, events: impl Iterator<Item = (&'static str, &'static str, &'static str)>) {
+        for (kind, verdict, reason) in events {
+            if let Some(kind) = Kind::named(kind) {
+                self.events_received_total.inc(&Received { kind, verdict, reason });
+            }
+        }
+    }
+
     /// A run that another process measured, such as a Job whose row in `run` is read by a long-lived one.
     pub fn observe_run(&self, verb: Verb, outcome: RunOutcome, took: Duration) {
         self.run_duration_seconds.observe(&Run { verb, outcome }, took);

@@ -62,6 +62,9 @@ impl Verdict {
 pub struct Received {
     /// By which the same event is known when it comes again.
     pub digest: Vec<u8>,
+    /// By which it is known if it came so much earlier that its digest was another.
+    #[serde(default)]
+    pub earlier: Option<Vec<u8>>,
     /// Which server it came from, where that is known.
     pub server_id: Option<i64>,
     /// Whose it is, where that is known.
@@ -91,10 +94,11 @@ pub async fn receive(connection: &mut Connection, events: &[Received]) -> Result
            select new.digest, s.id, a.id, new.received_at, new.sent_at, new.event, new.remote_id, new.payload, new.verdict, new.reason,
                case when new.final then new.received_at end
            from unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::text[], $8::jsonb[],
-               $9::text[], $10::text[], $11::boolean[]) with ordinality
-               as new (digest, server_id, account_id, received_at, sent_at, event, remote_id, payload, verdict, reason, final, place)
+               $9::text[], $10::text[], $11::boolean[], $12::bytea[]) with ordinality
+               as new (digest, server_id, account_id, received_at, sent_at, event, remote_id, payload, verdict, reason, final, earlier, place)
            left join server s on s.id = new.server_id
            left join account a on a.id = new.account_id
+           where not exists (select from inbox before where before.digest = new.earlier)
            order by new.place
            on conflict (digest) do nothing"#,
         &events.iter().map(|event| event.digest.clone()).collect::<Vec<_>>(),
@@ -108,6 +112,7 @@ pub async fn receive(connection: &mut Connection, events: &[Received]) -> Result
         &events.iter().map(|event| event.verdict.as_str().to_owned()).collect::<Vec<_>>(),
         &events.iter().map(|event| event.reason.clone()).collect::<Vec<_>>() as _,
         &events.iter().map(|event| event.verdict.is_final()).collect::<Vec<_>>(),
+        &events.iter().map(|event| event.earlier.clone()).collect::<Vec<_>>() as _,
     )
     .execute(connection)
     .await?

@@ -240,11 +240,20 @@ fn parts(wanted: &Wanted) -> (Option<Stamp>, Option<i64>) {
     }
 }
 
+/// An entry as it stood when it was read. [`enqueue`] may renew it while it is worked at: then it isn't ended by what was done, and is worked at again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ticket {
+    /// Its key.
+    pub id: i64,
+    /// Postgres' own number of the row's last change.
+    xmin: String,
+}
+
 /// An entry whose time has come.
 #[derive(Debug, Clone)]
 pub struct Due {
-    /// Its key.
-    pub id: i64,
+    /// Which, and as it is now.
+    pub ticket: Ticket,
     /// At which item.
     pub item_id: i64,
     /// How often it was tried.
@@ -256,7 +265,7 @@ pub struct Due {
 /// Up to `limit` entries of an account whose time has come, oldest play first. Call it by whoever holds the server's write lane.
 pub async fn due(connection: &mut Connection, account_id: i64, now: Timestamp, limit: i64) -> Result<Vec<Due>> {
     let rows = sqlx::query!(
-        r#"select id, item_id, attempts, told_at from outbox
+        r#"select id, xmin::text as "xmin!", item_id, attempts, told_at from outbox
            where account_id = $1 and state = 'pending' and next_try_at <= $2 order by want_at nulls first, item_id limit $3"#,
         account_id,
         bind(now),
@@ -267,7 +276,7 @@ pub async fn due(connection: &mut Connection, account_id: i64, now: Timestamp, l
     Ok(rows
         .into_iter()
         .map(|row| Due {
-            id: row.id,
+            ticket: Ticket { id: row.id, xmin: row.xmin },
             item_id: row.item_id,
             attempts: row.attempts,
             told_at: crate::stamp::read(row.told_at),
@@ -309,20 +318,22 @@ impl End {
     }
 }
 
-/// Ends entries. `reason`: why one was dropped.
+/// Ends entries that nobody has renewed meanwhile. `reason`: why one was dropped.
 pub async fn finish(
     connection: &mut Connection,
-    ended: &[(i64, End, Option<String>)],
+    ended: &[(Ticket, End, Option<String>)],
     run_id: Option<i64>,
     now: Timestamp,
 ) -> Result<()> {
     sqlx::query!(
         r#"update outbox o set state = new.state, error = new.reason, finished_at = $1, run_id = coalesce($2, o.run_id),
                attempts = o.attempts + case when new.state = 'written' then 1 else 0 end
-           from unnest($3::bigint[], $4::text[], $5::text[]) as new (id, state, reason) where o.id = new.id"#,
+           from unnest($3::bigint[], $4::text[], $5::text[], $6::text[]) as new (id, xmin, state, reason)
+           where o.id = new.id and o.xmin::text = new.xmin"#,
         bind(now),
         run_id,
-        &ended.iter().map(|(id, _, _)| *id).collect::<Vec<_>>(),
+        &ended.iter().map(|(ticket, _, _)| ticket.id).collect::<Vec<_>>(),
+        &ended.iter().map(|(ticket, _, _)| ticket.xmin.clone()).collect::<Vec<_>>(),
         &ended.iter().map(|(_, end, _)| end.as_str().to_owned()).collect::<Vec<_>>(),
         &ended.iter().map(|(_, _, reason)| reason.clone()).collect::<Vec<_>>() as _,
     )
@@ -335,7 +346,7 @@ pub async fn finish(
 #[derive(Debug, Clone)]
 pub struct Failed {
     /// Which entry.
-    pub id: i64,
+    pub ticket: Ticket,
     /// When to try again; None: it is given up until somebody says otherwise.
     pub next_try_at: Option<Timestamp>,
     /// Whether it counts as a try.
@@ -344,13 +355,15 @@ pub struct Failed {
     pub error: String,
 }
 
-/// Notes failed tries.
+/// Notes failed tries of entries that nobody has renewed meanwhile.
 pub async fn fail(connection: &mut Connection, failed: &[Failed]) -> Result<()> {
     sqlx::query!(
         r#"update outbox o set attempts = o.attempts + case when new.counts then 1 else 0 end, error = new.error,
                next_try_at = coalesce(new.next_try_at, o.next_try_at), state = case when new.next_try_at is null then 'dead' else 'pending' end
-           from unnest($1::bigint[], $2::timestamptz[], $3::boolean[], $4::text[]) as new (id, next_try_at, counts, error) where o.id = new.id"#,
-        &failed.iter().map(|one| one.id).collect::<Vec<_>>(),
+           from unnest($1::bigint[], $2::text[], $3::timestamptz[], $4::boolean[], $5::text[]) as new (id, xmin, next_try_at, counts, error)
+           where o.id = new.id and o.xmin::text = new.xmin"#,
+        &failed.iter().map(|one| one.ticket.id).collect::<Vec<_>>(),
+        &failed.iter().map(|one| one.ticket.xmin.clone()).collect::<Vec<_>>(),
         &failed.iter().map(|one| one.next_try_at.map(Stamp::from)).collect::<Vec<_>>() as _,
         &failed.iter().map(|one| one.counts).collect::<Vec<_>>(),
         &failed.iter().map(|one| one.error.clone()).collect::<Vec<_>>(),

@@ -8,8 +8,6 @@ use crate::{Connection, Result, Store};
 /// What there is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Channel {
-    /// Events to be merged.
-    Inbox,
     /// Writes to be made, or items to be looked up.
     Outbox,
     /// The registry has changed. Its triggers send this.
@@ -19,7 +17,6 @@ pub enum Channel {
 impl Channel {
     const fn as_str(self) -> &'static str {
         match self {
-            Self::Inbox => "watchstate_inbox",
             Self::Outbox => "watchstate_outbox",
             Self::Registry => "watchstate_registry",
         }
@@ -52,7 +49,7 @@ impl Ear {
     pub async fn hear(&mut self) -> Result<Option<Channel>> {
         loop {
             let Some(notification) = self.listener.try_recv().await? else { return Ok(None) };
-            let heard = [Channel::Inbox, Channel::Outbox, Channel::Registry]
+            let heard = [Channel::Outbox, Channel::Registry]
                 .into_iter()
                 .find(|channel| channel.as_str() == notification.channel());
             if heard.is_some() {

@@ -55,11 +55,13 @@ pub enum Reason {
     NoSuchItem,
     /// The item carries nothing to match it by.
     NoIds,
+    /// The server was read, and its record says what the event told.
+    Read,
 }
 
 impl Reason {
     /// Every one.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::AsKnown,
         Self::Echo,
         Self::Late,
@@ -86,6 +88,7 @@ impl Reason {
         Self::Brake,
         Self::NoSuchItem,
         Self::NoIds,
+        Self::Read,
     ];
 
     /// True where the event was understood and changes nothing, since all it says is known.
@@ -122,6 +125,7 @@ impl Reason {
             Self::Brake => "brake",
             Self::NoSuchItem => "no-such-item",
             Self::NoIds => "no-ids",
+            Self::Read => "read",
         }
     }
 
@@ -156,6 +160,7 @@ impl Reason {
             Self::Brake => "too many un-plays at once: the brake holds it, see `held list`",
             Self::NoSuchItem => "the server does not have it (any more)",
             Self::NoIds => "it carries no id by which it could be matched",
+            Self::Read => "its server was asked, and what it holds is known now",
         }
     }
 }

@@ -19,8 +19,8 @@ use crate::app::App;
 use crate::command::backup::format::Play;
 use crate::command::state::{self, Contradiction};
 
-/// The newest writes that are shown of an item.
-const WRITES: i64 = 5;
+/// The newest writes, and the newest events, that are shown of an item.
+const SHOWN: i64 = 5;
 
 /// What was found.
 #[derive(Debug, Serialize)]
@@ -110,6 +110,8 @@ pub struct Item {
     pub seen: Option<Seen>,
     /// What keeps this server's word from being taken.
     pub unheard: Option<&'static str>,
+    /// The newest events that its webhook brought, oldest first.
+    pub events: Vec<Told>,
     /// The newest writes, oldest first.
     pub writes: Vec<Written>,
     /// Where it stands.
@@ -138,6 +140,34 @@ pub struct Seen {
     pub decided_at: Timestamp,
     /// Since when the account is no longer shown the item.
     pub gone_at: Option<Timestamp>,
+}
+
+/// An event of a webhook.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Told {
+    /// Its number: what `inbox show` takes.
+    pub id: i64,
+    /// The event in the server's words.
+    pub event: String,
+    /// When it arrived.
+    pub received_at: Timestamp,
+    /// What became of it.
+    pub verdict: String,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+impl From<&copies::Told> for Told {
+    fn from(told: &copies::Told) -> Self {
+        Self {
+            id: told.id,
+            event: told.event.clone(),
+            received_at: told.received_at,
+            verdict: told.verdict.clone(),
+            reason: told.reason.clone(),
+        }
+    }
 }
 
 /// A write, waiting or ended.
@@ -190,7 +220,8 @@ pub async fn all(
         app,
         servers: servers.iter().map(|server| (server.id, server)).collect(),
         candidates: candidates(&copies, connection).await?,
-        writes: copies::writes(connection, &items, WRITES).await?,
+        writes: copies::writes(connection, &items, SHOWN).await?,
+        events: copies::events(connection, &items, SHOWN).await?,
         held: copies::held(connection, &items)
             .await?
             .into_iter()
@@ -237,6 +268,7 @@ struct Known<'a> {
     servers: HashMap<i64, &'a Server>,
     candidates: HashMap<(i64, i64), Candidate>,
     writes: Vec<Write>,
+    events: Vec<copies::Told>,
     held: HashMap<(i64, i64), i64>,
 }
 
@@ -326,6 +358,12 @@ impl Known<'_> {
                 }
             }),
             unheard: unheard(&server.policy),
+            events: self
+                .events
+                .iter()
+                .filter(|told| told.item_id == copy.item_id && told.account_id.is_none_or(|id| id == viewer.account_id))
+                .map(Told::from)
+                .collect(),
             writes: writes.into_iter().map(Written::from).collect(),
             verdict,
         }

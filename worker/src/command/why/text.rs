@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::explain::{Explained, Explanation, Item, Person, Place, Seen, Written};
+use super::explain::{Explained, Explanation, Item, Person, Place, Seen, Told, Written};
 use crate::command::backup::format::Play;
 use crate::command::state::Contradiction;
 use crate::output::{or_dash, position, time};
@@ -118,6 +118,9 @@ impl Text {
         if let Some(unheard) = item.unheard {
             self.field(3, "but", unheard);
         }
+        for (number, told) in item.events.iter().enumerate() {
+            self.field(3, if number == 0 { "events" } else { "" }, &heard(told));
+        }
         for (number, write) in item.writes.iter().enumerate() {
             self.field(3, if number == 0 { "writes" } else { "" }, &written(write));
         }
@@ -190,6 +193,11 @@ fn viewed(play: &Play) -> String {
         format!(" (told with stamps from {} to {})", time(play.first), time(play.last))
     };
     format!("{} · {by} {}{span}", time(Some(play.played_at)), or_dash(play.via.as_deref()))
+}
+
+fn heard(told: &Told) -> String {
+    let why = told.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!("#{} {} · {} {}{why}", told.id, told.event, told.verdict, time(Some(told.received_at)))
 }
 
 fn written(write: &Written) -> String {
@@ -293,6 +301,13 @@ mod tests {
                 gone_at: None,
             }),
             unheard: None,
+            events: vec![Told {
+                id: 9,
+                event: "playback.stop".into(),
+                received_at: at("2026-01-02T20:59:00Z"),
+                verdict: "ignored".into(),
+                reason: Some("so near its end".into()),
+            }],
             writes: vec![Written {
                 id: 5,
                 want: "played".into(),
@@ -338,6 +353,7 @@ Heat (1995) · movie
       last seen   2026-01-03 00:00:00 · not played, 0 plays, at 0:01:01
       rule        first-sight-unplayed (2026-01-01 00:00:00)
                   seen here for the first time, not played: that says nothing, the agreed state stays
+      events      #9 playback.stop · ignored 2026-01-02 20:59:00: so near its end
       writes      #5 played · given up after 10 tries: answered 500
       so          it was given up
 

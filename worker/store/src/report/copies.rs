@@ -208,6 +208,54 @@ pub async fn writes(connection: &mut Connection, items: &[i64], each: i64) -> Re
         .collect())
 }
 
+/// An event of a webhook.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// Its key: what `inbox show` takes.
+    pub id: i64,
+    /// Whose it is; None: of nobody, such as a new item.
+    pub account_id: Option<i64>,
+    /// Of which item.
+    pub item_id: i64,
+    /// The event in the server's words.
+    pub event: String,
+    /// When it arrived.
+    pub received_at: Timestamp,
+    /// What became of it, and why.
+    pub verdict: String,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// The newest events that told of the items, at most `each` for an account and item; oldest first.
+pub async fn events(connection: &mut Connection, items: &[i64], each: i64) -> Result<Vec<Told>> {
+    let rows = sqlx::query!(
+        r#"select b.id as "id!", b.account_id, b.item_id as "item_id!", b.event as "event!", b.received_at as "received_at!",
+               b.verdict as "verdict!", b.reason
+           from (
+               select inbox.*, item.id as item_id, row_number() over (partition by inbox.account_id, item.id order by inbox.id desc) as newest
+               from inbox join item on item.server_id = inbox.server_id and item.remote_id = inbox.remote_id
+               where item.id = any($1)
+           ) b where b.newest <= $2 order by b.id"#,
+        items,
+        each,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Told {
+            id: row.id,
+            account_id: row.account_id,
+            item_id: row.item_id,
+            event: row.event,
+            received_at: row.received_at.to_jiff(),
+            verdict: row.verdict,
+            reason: row.reason,
+        })
+        .collect())
+}
+
 /// The held plans that un-play one of the items: account, item and plan.
 pub async fn held(connection: &mut Connection, items: &[i64]) -> Result<Vec<(i64, i64, i64)>> {
     let rows = sqlx::query!(
