@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use watchstate_runtime::admin::Dependency;
 use watchstate_runtime::metrics::{Metrics, OfComponent, Place};
 use watchstate_runtime::redact;
@@ -19,7 +20,7 @@ const TOGETHER: usize = 256;
 /// Requests that may wait for it.
 const WAITING: usize = 1_024;
 /// So long a database may take before it counts as away.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How often is tried whether it is back.
 const RETRY: Duration = Duration::from_secs(1);
 /// Batches of the spool that are read back before the next requests are looked at.
@@ -69,9 +70,10 @@ pub struct Writer {
     back: Option<JoinHandle<()>>,
 }
 
-/// A journal and its writer.
+/// A journal and its writer. `ready` is cancelled when the database is as this version needs it.
 pub fn open(
     store: Store,
+    ready: CancellationToken,
     spool: Spool,
     room: Dependency,
     metrics: Arc<Metrics>,
@@ -79,7 +81,7 @@ pub fn open(
 ) -> (Journal, Writer) {
     let (sender, requests) = mpsc::channel(WAITING);
     // What an earlier process left goes first.
-    let back = (!spool.is_empty()).then(|| look_out(&store, Duration::ZERO));
+    let back = (!spool.is_empty()).then(|| tokio::spawn(async move { ready.cancelled().await }));
     let writer = Writer { requests, store, spool, room, metrics, events, back };
     writer.gauge();
     (Journal(sender), writer)
@@ -112,7 +114,7 @@ impl Writer {
         loop {
             // By turns as it comes: neither keeps the other waiting for long.
             tokio::select! {
-                () = end_of(&mut self.back) => self.read_back().await,
+                () = end_of(&mut self.back) => drop(self.read_back().await),
                 received = self.requests.recv_many(&mut requests, TOGETHER) => {
                     if received == 0 {
                         break;
@@ -123,7 +125,8 @@ impl Writer {
         }
         if let Some(looking) = self.back.take() {
             looking.abort();
-            self.read_back().await;
+            // Nobody waits for an answer any more. What takes longer than a shutdown may is left to the next process.
+            while !self.read_back().await {}
         }
         if !self.spool.is_empty() {
             tracing::warn!(
@@ -202,8 +205,8 @@ impl Writer {
         }
     }
 
-    /// Reads the spool back into the database, in order, until it is empty or the database fails again.
-    async fn read_back(&mut self) {
+    /// Reads the spool back into the database, in order, until it is empty or the database fails again (true), or requests have waited long enough.
+    async fn read_back(&mut self) -> bool {
         for _ in 0..READ_BACK {
             match self.read_back_one().await {
                 Ok(true) => {}
@@ -212,16 +215,17 @@ impl Writer {
                     self.back = None;
                     self.room.set(true);
                     self.events.notify_one();
-                    return;
+                    return true;
                 }
                 Err(error) => {
                     tracing::debug!("the spool waits: {error}");
                     self.back = Some(look_out(&self.store, RETRY));
-                    return;
+                    return true;
                 }
             }
         }
         self.back = Some(look_out(&self.store, Duration::ZERO));
+        false
     }
 
     async fn read_back_one(&mut self) -> Result<bool, String> {

@@ -40,8 +40,6 @@ use crate::spool::Spool;
 pub const GRACE: Duration = Duration::from_secs(25);
 /// One for the journal, one for merging, one that listens, and a few for gauges and raw requests.
 const CONNECTIONS: u32 = 6;
-/// How long the database may be away when the process begins, before the next try.
-const RETRY: Duration = Duration::from_secs(1);
 const MIB: u64 = 1024 * 1024;
 
 /// Receives until `stop`.
@@ -64,24 +62,27 @@ pub async fn run(cli: Cli, metrics: Arc<Metrics>, stop: CancellationToken, clock
         .await
         .with_context(|| format!("could not listen on {}; choose another with --address", cli.address))?;
     let spool = Spool::open(&cli.spool.clone().unwrap_or_else(|| data.join("spool")), cli.spool_mib * MIB)?;
-    let Some((store, embedded)) = connect(&cli, &data, &stop).await? else {
-        drained.cancel();
-        served.await??;
-        return Ok(Exit::Done);
-    };
+    let (store, embedded) = embedded::open(cli.database.as_deref(), &data, CONNECTIONS).await?;
     tracing::info!(address = %listener.local_addr()?, "webhooks are received");
 
     let events = Arc::new(Notify::new());
     let registry = Registry::default();
-    let (journal, writer) = journal::open(store.clone(), spool, room, metrics.clone(), Arc::clone(&events));
+    let ready = CancellationToken::new();
+    let (journal, writer) =
+        journal::open(store.clone(), ready.clone(), spool, room, metrics.clone(), Arc::clone(&events));
     let writer = tokio::spawn(writer.run());
     let merger =
         Merger { store: store.clone(), registry: registry.clone(), clock: clock.clone(), metrics: metrics.clone() };
     let merging = tokio::spawn(merger.clone().run(Arc::clone(&events), drained.clone()));
     let following = {
-        let (registry, store, events, drained) =
-            (registry.clone(), store.clone(), Arc::clone(&events), drained.clone());
-        tokio::spawn(async move { registry.follow(&store, &database, &there, &events, &drained).await })
+        let (registry, store, events) = (registry.clone(), store.clone(), Arc::clone(&events));
+        let (ready, drained) = (ready.clone(), drained.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = ready.cancelled() => registry.follow(&store, &database, &there, &events, &drained).await,
+                () = drained.cancelled() => {}
+            }
+        })
     };
     let receiver = Receiver {
         registry,
@@ -93,7 +94,21 @@ pub async fn run(cli: Cli, metrics: Arc<Metrics>, stop: CancellationToken, clock
         wrong: WrongTokens::a_minute(cli.wrong_tokens),
         keeper: cli.keep_requests.map(|each| Keeper::new(store.clone(), clock.now(), each)),
     };
-    serve::serve(listener, receiver::router(Arc::new(receiver)), cli.max_connections, &stop).await;
+    // Until the registry was read, requests are answered with 503.
+    let halt = stop.child_token();
+    let prepare = async {
+        let migrated = tokio::select! {
+            migrated = store.migrate_when_there() => migrated,
+            () = halt.cancelled() => return Ok(()),
+        };
+        match migrated {
+            Ok(()) => ready.cancel(),
+            Err(_) => halt.cancel(),
+        }
+        migrated
+    };
+    let serving = serve::serve(listener, receiver::router(Arc::new(receiver)), cli.max_connections, &halt);
+    let ((), prepared) = tokio::join!(serving, prepare);
 
     // Every answer was given, so every journal is gone: the writer stores what it has, and ends.
     writer.await?;
@@ -108,33 +123,8 @@ pub async fn run(cli: Cli, metrics: Arc<Metrics>, stop: CancellationToken, clock
         embedded.stop().await.context("the embedded Postgres didn't stop")?;
     }
     served.await??;
+    prepared?;
     Ok(Exit::Done)
-}
-
-/// Connects, however long the database takes to come; None: the process shall end before.
-async fn connect(
-    cli: &Cli,
-    data: &std::path::Path,
-    stop: &CancellationToken,
-) -> Result<Option<(watchstate_store::Store, Option<embedded::Embedded>)>> {
-    loop {
-        let tried = async {
-            let opened = embedded::open(cli.database.as_deref(), data, CONNECTIONS).await?;
-            opened.0.migrate().await?;
-            Ok::<_, watchstate_store::StoreError>(opened)
-        };
-        match tried.await {
-            Ok(opened) => return Ok(Some(opened)),
-            Err(error) if !error.is_retryable() || cli.database.is_none() => return Err(error.into()),
-            Err(error) => {
-                tracing::warn!("waiting for the database: {}", watchstate_runtime::redact::chain(&error));
-                tokio::select! {
-                    () = tokio::time::sleep(RETRY) => {}
-                    () = stop.cancelled() => return Ok(None),
-                }
-            }
-        }
-    }
 }
 
 /// The exit that an error asks for.

@@ -49,17 +49,26 @@ pub struct App {
     embedded: Option<Embedded>,
 }
 
+/// What a verb expects of the database.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Opening {
+    /// The schedule that is named may be one that doesn't exist yet.
+    pub applies: bool,
+    /// The process stays, and waits for a database that is away.
+    pub waits: bool,
+}
+
 impl App {
-    /// Connects to the database, or starts the embedded one, brings the schema up to date and chooses the schedule. `applying`: the schedule that
-    /// is named may be one that doesn't exist yet.
+    /// Connects to the database, or starts the embedded one, brings the schema up to date and chooses the schedule. None: the process shall end, and
+    /// the database that it waited for hasn't come.
     pub async fn open(
         settings: &Settings,
-        applying: bool,
+        opening: Opening,
         metrics: Arc<Metrics>,
         stop: CancellationToken,
         clock: Clock,
         progress: Progress,
-    ) -> Result<Self> {
+    ) -> Result<Option<Self>> {
         let data = settings.data.clone().or_else(embedded::data_folder).ok_or_else(|| {
             Misconfigured(
                 "there is no home folder to keep data in: name a folder with --data, or WATCHSTATE_DATA".to_owned(),
@@ -69,14 +78,21 @@ impl App {
         let plex_tv = Url::parse(plex_tv)
             .map_err(|error| Misconfigured(format!("WATCHSTATE_PLEX_TV_URL {plex_tv:?} is no address: {error}")))?;
         let (store, embedded) = embedded::open(settings.database.as_deref(), &data, CONNECTIONS).await?;
-        store.migrate().await?;
+        if opening.waits {
+            tokio::select! {
+                there = store.migrate_when_there() => there?,
+                () = stop.cancelled() => return Ok(None),
+            }
+        } else {
+            store.migrate().await?;
+        }
         let mut connection = store.acquire().await?;
         let client_id = registry::installation(&mut connection).await?.to_string();
         let schedules = registry::schedules(&mut connection).await?;
         drop(connection);
-        let named = settings.schedule.as_deref().filter(|_| !applying);
+        let named = settings.schedule.as_deref().filter(|_| !opening.applies);
         let (schedule, policy) = choose(schedules, named)?;
-        Ok(Self {
+        Ok(Some(Self {
             store,
             clock,
             metrics,
@@ -90,7 +106,7 @@ impl App {
             policy,
             summary_file: settings.summary_file.clone(),
             embedded,
-        })
+        }))
     }
 
     /// Closes the database; stops the embedded one when nobody else uses it.

@@ -1,10 +1,10 @@
 //! The command line: one struct a verb. Long help teaches; every default stands in it.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
-use watchstate_runtime::admin::AdminArgs;
 use watchstate_runtime::logs::LogArgs;
 use watchstate_store::inbox::Verdict;
 
@@ -181,9 +181,15 @@ pub struct PushArgs {
     /// Stay, and write each change as soon as it is known
     #[arg(long, conflicts_with_all = ["dry_run", "force"])]
     pub follow: bool,
-    /// While it stays.
-    #[command(flatten, next_help_heading = "With --follow")]
-    pub admin: AdminArgs,
+    /// Where /livez, /readyz and /metrics are served while it stays
+    #[arg(
+        long,
+        env = "WATCHSTATE_ADMIN_ADDRESS",
+        default_value = "0.0.0.0:9091",
+        value_name = "ADDRESS",
+        help_heading = "With --follow"
+    )]
+    pub admin_address: SocketAddr,
 }
 
 /// `sync`.

@@ -4,7 +4,8 @@
 //! to time for what no wake-up told. Several such processes share the work: whoever holds a server's write lock does it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -14,10 +15,11 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use watchstate_runtime::Exit;
-use watchstate_runtime::admin::{self, AdminServer, Dependency, Readiness, Refresh};
+use watchstate_runtime::admin::{self, AdminArgs, AdminError, AdminServer, Dependency, Readiness, Refresh};
 use watchstate_runtime::metrics::{self, Metrics, OutboxState, ServerName};
 use watchstate_store::locks::Lane;
 use watchstate_store::registry::{self, Account, SchedulePolicy, Server};
@@ -39,22 +41,44 @@ const CONTACT: SignedDuration = SignedDuration::from_mins(5);
 /// So long one row of `run` tells of a lane's work.
 const SHIFT: SignedDuration = SignedDuration::from_hours(1);
 
+/// The admin port of a process that follows: it answers before the database does.
+#[derive(Debug)]
+pub struct Port {
+    database: Dependency,
+    /// Where gauges are read from, once it is there.
+    store: Arc<OnceLock<Store>>,
+    served: JoinHandle<Result<(), AdminError>>,
+    drained: CancellationToken,
+}
+
+impl Port {
+    /// Binds and serves it. `stop`: no new work should come.
+    pub async fn open(admin_address: SocketAddr, metrics: Arc<Metrics>, stop: CancellationToken) -> Result<Self> {
+        let admin = AdminServer::bind(&AdminArgs { admin_address }).await?;
+        let readiness = Readiness::new(stop);
+        let database = readiness.require("database");
+        let store = Arc::new(OnceLock::new());
+        let routes = admin::router(readiness, metrics.clone(), Some(refresh(Arc::clone(&store), metrics)));
+        let drained = CancellationToken::new();
+        let served = tokio::spawn(admin.serve(routes, drained.clone()));
+        Ok(Self { database, store, served, drained })
+    }
+
+    /// Closes it, once all work is done.
+    pub async fn close(self) -> Result<()> {
+        self.drained.cancel();
+        Ok(self.served.await??)
+    }
+}
+
 /// Follows until the process shall end.
-pub async fn run(app: &mut App, args: &PushArgs) -> Result<Exit> {
-    let admin = AdminServer::bind(&args.admin).await?;
-    let readiness = Readiness::new(app.stop.clone());
-    let database = readiness.require("database");
-    let refresh = refresh(app.store.clone(), app.metrics.clone());
-    let routes = admin::router(readiness, app.metrics.clone(), Some(refresh));
-    let drained = CancellationToken::new();
-    let served = tokio::spawn(admin.serve(routes, drained.clone()));
+pub async fn run(app: &mut App, args: &PushArgs, port: &Port) -> Exit {
+    port.store.get_or_init(|| app.store.clone());
     let job = Uuid::new_v4();
-    while let Some(policy) = serve(app, args, job, &database).await {
+    while let Some(policy) = serve(app, args, job, &port.database).await {
         app.policy = policy;
     }
-    drained.cancel();
-    served.await??;
-    Ok(Exit::Done)
+    Exit::Done
 }
 
 /// Follows until the process shall end (None), or the schedule's policy changes.
@@ -103,7 +127,7 @@ impl Lanes<'_> {
     /// Listens, on one connection, until it breaks for good.
     async fn listen(&mut self, database: &Dependency) -> Result<Option<SchedulePolicy>, Trouble> {
         let app = self.app;
-        let mut ear = app.store.listen(&[Channel::Inbox, Channel::Outbox, Channel::Registry]).await?;
+        let mut ear = app.store.listen(&[Channel::Outbox, Channel::Registry]).await?;
         if let Some(changed) = self.renew().await? {
             return Ok(Some(changed));
         }
@@ -127,7 +151,6 @@ impl Lanes<'_> {
             };
             match heard {
                 Some(Channel::Outbox) => self.wake(),
-                Some(Channel::Inbox) => events.notify_one(),
                 // A change may have been missed, or none was for a while.
                 Some(Channel::Registry) | None => {
                     if let Some(changed) = self.renew().await? {
@@ -222,7 +245,7 @@ impl Lanes<'_> {
     }
 }
 
-/// Merges the events that a receiver left, whenever it is told to, until the database fails.
+/// Merges the events that a receiver left, whenever it is told to look, until the database fails.
 async fn merging(app: &App, events: &Notify) -> Trouble {
     loop {
         events.notified().await;
@@ -382,10 +405,11 @@ fn until(then: Timestamp, now: Timestamp) -> Duration {
 }
 
 /// Brings the gauges up to date that are read from the database.
-fn refresh(store: Store, metrics: Arc<Metrics>) -> Refresh {
+fn refresh(store: Arc<OnceLock<Store>>, metrics: Arc<Metrics>) -> Refresh {
     Arc::new(move || {
-        let (store, metrics) = (store.clone(), metrics.clone());
+        let (store, metrics) = (store.get().cloned(), metrics.clone());
         Box::pin(async move {
+            let Some(store) = store else { return };
             if let Err(error) = gauges(&store, &metrics).await {
                 tracing::warn!("gauges couldn't be read: {}", watchstate_runtime::redact::chain(&error));
             }

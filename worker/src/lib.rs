@@ -29,7 +29,7 @@ use watchstate_runtime::clock::Clock;
 use watchstate_runtime::metrics::Metrics;
 use watchstate_store::StoreError;
 
-use crate::app::App;
+use crate::app::{App, Opening};
 use crate::args::{Cli, Verb};
 use crate::progress::Progress;
 
@@ -55,11 +55,27 @@ pub async fn run(
     clock: Clock,
     progress: Progress,
 ) -> Result<Exit> {
-    let applying = matches!(cli.verb, Verb::Apply(_));
-    let mut app = App::open(&cli.settings, applying, metrics, stop, clock, progress).await?;
-    let exit = match cli.verb {
-        Verb::Push(args) if args.follow => follow::run(&mut app, &args).await,
-        verb => self::verb(&app, verb).await,
+    let port = match &cli.verb {
+        Verb::Push(args) if args.follow => {
+            Some(follow::Port::open(args.admin_address, metrics.clone(), stop.clone()).await?)
+        }
+        _ => None,
+    };
+    let opening = Opening { applies: matches!(cli.verb, Verb::Apply(_)), waits: port.is_some() };
+    let exit = match App::open(&cli.settings, opening, metrics, stop, clock, progress).await? {
+        Some(app) => work(app, cli.verb, port.as_ref()).await?,
+        None => Exit::Done,
+    };
+    if let Some(port) = port {
+        port.close().await?;
+    }
+    Ok(exit)
+}
+
+async fn work(mut app: App, verb: Verb, port: Option<&follow::Port>) -> Result<Exit> {
+    let exit = match (verb, port) {
+        (Verb::Push(args), Some(port)) => Ok(follow::run(&mut app, &args, port).await),
+        (verb, _) => self::verb(&app, verb).await,
     };
     app.close().await?;
     exit

@@ -26,8 +26,6 @@ const PAUSE_MS: u64 = 47 * 60_000;
 const UNKNOWN: &str = "Summer at the Lake";
 /// Long enough for every write that comes at all.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// An echo is told and merged in less than this.
-const REST: Duration = Duration::from_secs(1);
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -112,7 +110,7 @@ async fn in_real_time(household: &Household, worlds: &[World]) -> Result<()> {
     }
 
     heading(&format!("9. She pauses {PAUSED} on Jellyfin at {PAUSE}"));
-    circle.rest().await;
+    circle.rest(household).await?;
     let (mut waiting, already) = (Waiting::new(&[plex, emby], PAUSED)?, circle.sent(jellyfin).await?.len());
     let film = film(jellyfin, PAUSED)?;
     jellyfin.start_playback("anna", &film)?;
@@ -124,7 +122,7 @@ async fn in_real_time(household: &Household, worlds: &[World]) -> Result<()> {
     }
 
     heading("10. What became of each event (watchstate-worker inbox list)");
-    circle.rest().await;
+    circle.rest(household).await?;
     print!("{}", indented(&household.worker(&["inbox", "list"]).await?.expect(0)?.stdout));
 
     heading("11. Did the echoes come to rest?");
@@ -174,13 +172,25 @@ impl Circle {
     }
 
     /// Waits until every event, echoes too, was sent and merged.
-    async fn rest(&self) {
+    async fn rest(&self, household: &Household) -> Result<()> {
         for _ in 0..2 {
             for hooks in &self.hooks {
                 hooks.settle().await;
             }
-            tokio::time::sleep(REST).await;
+            while self.waits(household).await? {}
         }
+        Ok(())
+    }
+
+    async fn waits(&self, household: &Household) -> Result<bool> {
+        for verdict in ["waiting", "lookup"] {
+            let events =
+                household.worker(&["inbox", "list", "--verdict", verdict, "-o", "json"]).await?.expect(0)?.json()?;
+            if events.as_array().is_none_or(|events| !events.is_empty()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// What the processes logged, for when something goes wrong.

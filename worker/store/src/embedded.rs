@@ -29,10 +29,10 @@ const NAME: &str = "watchstate";
 /// Names the folder of the programs, where they shall not lie in the data folder.
 const PROGRAMS: &str = "WATCHSTATE_POSTGRES_PROGRAMS";
 
-/// Connects to the named database; none named: to the embedded one in the data folder, which is started if nobody uses it yet.
+/// The named database, not connected yet; none named: the embedded one in the data folder, which is started if nobody uses it yet.
 pub async fn open(database: Option<&str>, data: &Path, connections: u32) -> Result<(Store, Option<Embedded>)> {
     if let Some(url) = database {
-        return Ok((Store::connect(url, connections).await?, None));
+        return Ok((Store::at(url, connections)?, None));
     }
     let folder = data.join("postgres");
     let programs = std::env::var_os(PROGRAMS).map_or_else(|| folder.join("programs"), PathBuf::from);

@@ -45,6 +45,9 @@ static MIGRATIONS: Migrator = {
     migrations
 };
 
+/// How long the database may be away when a process begins, before the next try.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// The database of one installation. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -54,6 +57,13 @@ pub struct Store {
 impl Store {
     /// Connects, with at most `connections` at a time, and waits up to ten seconds for the first. The address's password appears in no error.
     pub async fn connect(url: &str, connections: u32) -> Result<Self> {
+        let store = Self::at(url, connections)?;
+        store.pool.acquire().await.map_err(StoreError::Connect)?;
+        Ok(store)
+    }
+
+    /// The same, connected only once it is used: for processes that stay, and begin their work when the database comes.
+    pub fn at(url: &str, connections: u32) -> Result<Self> {
         // The library would take any scheme, and then wait for a Postgres at a MySQL's port.
         if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
             return Err(StoreError::Address(sqlx::Error::Configuration("it begins with another scheme".into())));
@@ -67,15 +77,26 @@ impl Store {
                 let settings = "set application_name = 'watchstate'; set jit = off";
                 Box::pin(async move { connection.execute(settings).await.map(drop) })
             })
-            .connect_with(options)
-            .await
-            .map_err(StoreError::Connect)?;
+            .connect_lazy_with(options);
         Ok(Self { pool })
+    }
+
+    /// Brings the schema up to date as soon as the database is there, however long that takes. An error is one that no waiting mends.
+    pub async fn migrate_when_there(&self) -> Result<()> {
+        loop {
+            match self.migrate().await {
+                Err(error) if error.is_retryable() => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "waiting for the database");
+                    tokio::time::sleep(RETRY).await;
+                }
+                ended => return ended,
+            }
+        }
     }
 
     /// Brings the schema up to date. Several processes may do so at once: one works, the others wait (sqlx holds an advisory lock).
     pub async fn migrate(&self) -> Result<()> {
-        let mut connection = self.acquire().await?;
+        let mut connection = self.pool.acquire().await.map_err(StoreError::Connect)?;
         MIGRATIONS.run(&mut *connection).await?;
         Ok(())
     }

@@ -115,7 +115,16 @@ async fn rows(household: &Household) -> Result<Vec<Received>> {
     rows.into_iter()
         .map(|(digest, server_id, account_id, received_at, payload)| {
             let (received_at, notice) = (received_at.parse()?, serde_json::from_value(payload)?);
-            Ok(Received { digest, server_id, account_id, received_at, notice, verdict: Verdict::Waiting, reason: None })
+            Ok(Received {
+                digest,
+                earlier: None,
+                server_id,
+                account_id,
+                received_at,
+                notice,
+                verdict: Verdict::Waiting,
+                reason: None,
+            })
         })
         .collect()
 }

@@ -28,7 +28,7 @@ struct Args {
     #[arg(long, default_value_t = 20_000)]
     events: usize,
     /// Connections that they come over, each sending one event after the other
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 64)]
     connections: usize,
     /// So long films end at an even pace, and their way to the other servers is measured; 0 leaves it out
     #[arg(long, default_value_t = 20)]

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use jiff::SignedDuration;
 use tokio::process::Child;
 use watchstate_tests::household::Household;
 use watchstate_tests::library::{Size, Titles, give_past};
@@ -84,7 +85,7 @@ async fn round(films: usize) -> Result<Round> {
     let (first, writes) = worker(&household, &worlds, &["sync"]).await?;
     let sent: Vec<Vec<world::WriteSeen>> = worlds.iter().map(World::writes).collect();
     let (noop, _) = worker(&household, &worlds, &["sync", "--full"]).await?;
-    let (incremental, _) = worker(&household, &worlds, &["sync"]).await?;
+    let incremental = a_day_later(&worlds).await?;
 
     let time = TimeSource::real();
     let copies = [World::from_json(&before[0], time.clone())?, World::from_json(&before[1], time)?];
@@ -111,6 +112,21 @@ async fn round(films: usize) -> Result<Round> {
         noop: Measured { floor: read_floor, ..noop },
         incremental: Measured { floor: peek_floor, ..incremental },
     })
+}
+
+/// An incremental sync when nothing has happened for a day: what was just written would be read again.
+async fn a_day_later(worlds: &[World; 2]) -> Result<Measured> {
+    let time = TimeSource::real();
+    time.advance(SignedDuration::from_hours(24));
+    let mut household = Household::new().await?;
+    let mut later = Vec::new();
+    for (world, name) in worlds.iter().zip(["plex", "jellyfin"]) {
+        let world = World::from_json(&world.to_json(), time.clone())?;
+        later.push(household.add(name, world, &[]).await?);
+    }
+    household.apply().await?.expect(0)?;
+    worker(&household, &later, &["sync"]).await?;
+    Ok(worker(&household, &later, &["sync"]).await?.0)
 }
 
 async fn worker(household: &Household, worlds: &[World], arguments: &[&str]) -> Result<(Measured, usize)> {
