@@ -1,0 +1,70 @@
+//! What the pages for people show is accepted: every MediaServer, SyncSchedule and Secret in them.
+
+use std::path::{Path, PathBuf};
+
+use watchstate_crds::document::{Document, parse};
+
+fn pages() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut pages = Vec::new();
+    for folder in [".", "docs", "docs/resources", "charts/watchstate"] {
+        for entry in std::fs::read_dir(root.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "md") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                pages.push((path, text));
+            }
+        }
+    }
+    pages
+}
+
+/// The blocks of YAML in a page, without the indentation that a list gives them.
+fn blocks(page: &str) -> Vec<String> {
+    let mut blocks = Vec::new();
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        let Some(indent) = line.strip_suffix("```yaml").filter(|indent| indent.trim().is_empty()) else { continue };
+        let block = lines.by_ref().take_while(|line| line.trim() != "```");
+        let block: Vec<_> = block.map(|line| line.strip_prefix(indent).unwrap_or(line)).collect();
+        blocks.push(block.join("\n"));
+    }
+    blocks
+}
+
+/// Blocks that hold documents of ours, whole. Others are parts of one, values of the chart, or other programs' own.
+fn is_ours(block: &str) -> bool {
+    block.lines().any(|line| line == "apiVersion: watchstate.dev/v1alpha1")
+}
+
+#[test]
+fn every_document_that_a_page_shows_is_accepted() {
+    let mut shown = 0;
+    for (path, page) in pages() {
+        for block in blocks(&page).into_iter().filter(|block| is_ours(block)) {
+            let documents = parse(&block).unwrap_or_else(|error| panic!("{}: {error}\n{block}", path.display()));
+            for document in &documents {
+                assert_eq!(document.validate(), [], "{}: {}", path.display(), document.name());
+            }
+            shown += documents.len();
+        }
+    }
+    assert!(shown > 15, "only {shown} documents were found");
+}
+
+#[test]
+fn the_page_of_a_resource_begins_with_an_example_of_every_field_at_the_top() {
+    for (file, kind) in [("mediaserver.md", "MediaServer"), ("syncschedule.md", "SyncSchedule")] {
+        let (_, page) = pages().into_iter().find(|(path, _)| path.ends_with(file)).unwrap();
+        let example = blocks(&page).into_iter().find(|block| is_ours(block)).unwrap();
+        let documents = parse(&example).unwrap();
+        assert!(documents.iter().any(|document: &Document| document.kind() == kind), "{file}");
+        let definition = watchstate_crds::definitions().into_iter().find(|(_, one)| one.spec.names.kind == kind).unwrap().1;
+        let schema = serde_json::to_value(&definition).unwrap();
+        let spec = &schema["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
+        for field in spec.as_object().unwrap().keys() {
+            let told = example.lines().any(|line| line.trim_start_matches([' ', '#']).starts_with(&format!("{field}:")));
+            assert!(told, "{file}: {field} is in no example");
+        }
+    }
+}
