@@ -68,3 +68,28 @@ fn the_page_of_a_resource_begins_with_an_example_of_every_field_at_the_top() {
         }
     }
 }
+
+/// Conditions and their reasons are constants, one a line.
+const CONDITIONS: &str = include_str!("../src/condition.rs");
+
+#[test]
+fn every_condition_and_every_reason_is_explained() {
+    let (types, reasons) = CONDITIONS.split_once("pub mod reason").unwrap();
+    let (reasons, _) = reasons.split_once("\n}\n").unwrap();
+    let words = |text: &str| -> Vec<String> {
+        let constants = text.lines().filter_map(|line| line.trim().strip_prefix("pub const ")?.split('"').nth(1));
+        constants.map(|word| format!("`{word}`")).collect()
+    };
+    let page = |name: &str| pages().into_iter().find(|(path, _)| path.ends_with(name)).unwrap().1;
+
+    let resources = format!("{}{}", page("mediaserver.md"), page("syncschedule.md"));
+    let (types, reasons) = (words(types), words(reasons));
+    assert!(types.len() >= 10 && reasons.len() >= 25, "{types:?} {reasons:?}");
+    for word in types {
+        assert!(resources.contains(&format!("\n| {word} |")), "the condition {word} is in no page of a resource");
+    }
+    let troubleshooting = page("troubleshooting.md");
+    for word in reasons {
+        assert!(troubleshooting.contains(&format!("\n| {word} |")), "docs/troubleshooting.md doesn't explain {word}");
+    }
+}
