@@ -18,7 +18,8 @@ pub use document::{Document, Secret};
 pub use duration::{Duration, DurationError};
 pub use media_server::{MediaServer, MediaServerSpec, MediaServerStatus, ServerType};
 pub use schema::{
-    NoMarks, RenderError, definitions, media_server_definition, page_file, renew_page, sync_schedule_definition, to_yaml,
+    NoMarks, RenderError, definitions, media_server_definition, page_file, renew_page, sync_schedule_definition,
+    to_yaml,
 };
 pub use sync_schedule::{SyncSchedule, SyncScheduleSpec, SyncScheduleStatus};
 pub use validate::Problem;

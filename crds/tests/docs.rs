@@ -59,11 +59,13 @@ fn the_page_of_a_resource_begins_with_an_example_of_every_field_at_the_top() {
         let example = blocks(&page).into_iter().find(|block| is_ours(block)).unwrap();
         let documents = parse(&example).unwrap();
         assert!(documents.iter().any(|document: &Document| document.kind() == kind), "{file}");
-        let definition = watchstate_crds::definitions().into_iter().find(|(_, one)| one.spec.names.kind == kind).unwrap().1;
+        let definition =
+            watchstate_crds::definitions().into_iter().find(|(_, one)| one.spec.names.kind == kind).unwrap().1;
         let schema = serde_json::to_value(&definition).unwrap();
         let spec = &schema["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
         for field in spec.as_object().unwrap().keys() {
-            let told = example.lines().any(|line| line.trim_start_matches([' ', '#']).starts_with(&format!("{field}:")));
+            let told =
+                example.lines().any(|line| line.trim_start_matches([' ', '#']).starts_with(&format!("{field}:")));
             assert!(told, "{file}: {field} is in no example");
         }
     }

@@ -65,8 +65,12 @@ fn section(path: &str, group: &JSONSchemaProps, lines: &mut Vec<String>) {
     lines.push(format!("\n### `{path}`\n"));
     lines.extend(paragraph(&broken_rules(group)));
     let status = path.starts_with("status");
-    lines.push(if status { "| field | type | |\n|---|---|---|" } else { "| field | type | default | |\n|---|---|---|---|" }.to_owned());
-    let fields: Vec<_> = group.properties.iter().flatten().map(|(name, field)| (format!("{path}.{name}"), name, field)).collect();
+    lines.push(
+        if status { "| field | type | |\n|---|---|---|" } else { "| field | type | default | |\n|---|---|---|---|" }
+            .to_owned(),
+    );
+    let fields: Vec<_> =
+        group.properties.iter().flatten().map(|(name, field)| (format!("{path}.{name}"), name, field)).collect();
     for (path, name, field) in &fields {
         let required = group.required.iter().flatten().any(|one| one == *name);
         let (kind, text) = (type_of(path, field), description(field));
@@ -190,7 +194,10 @@ fn bounds(field: &JSONSchemaProps) -> Vec<String> {
     let number = (field.minimum.is_some() || field.maximum.is_some()).then(|| span(field.minimum, field.maximum));
     let different = match field.x_kubernetes_list_type.as_deref() {
         Some("set") => Some("no entry twice".to_owned()),
-        Some("map") => Some(format!("no two with the same {}", field.x_kubernetes_list_map_keys.iter().flatten().cloned().collect::<Vec<_>>().join(" and "))),
+        Some("map") => Some(format!(
+            "no two with the same {}",
+            field.x_kubernetes_list_map_keys.iter().flatten().cloned().collect::<Vec<_>>().join(" and ")
+        )),
         _ => None,
     };
     [
@@ -278,7 +285,9 @@ mod tests {
             Value::Object(fields) => {
                 for (name, field) in fields {
                     if name == "x-kubernetes-validations" {
-                        found.extend(field.as_array().unwrap().iter().map(|rule| rule["message"].as_str().unwrap().to_owned()));
+                        found.extend(
+                            field.as_array().unwrap().iter().map(|rule| rule["message"].as_str().unwrap().to_owned()),
+                        );
                     }
                     messages_in(field, found);
                 }
