@@ -1,5 +1,7 @@
 //! What the pages for people show is accepted: every MediaServer, SyncSchedule and Secret in them.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::{Path, PathBuf};
 
 use watchstate_crds::document::{Document, parse};
@@ -69,6 +71,51 @@ fn the_page_of_a_resource_begins_with_an_example_of_every_field_at_the_top() {
             assert!(told, "{file}: {field} is in no example");
         }
     }
+}
+
+/// What a page's headings are called in links to them.
+fn anchors(page: &str) -> Vec<String> {
+    let headings = prose(page).filter_map(|line| line.strip_prefix('#')?.trim_start_matches('#').strip_prefix(' '));
+    let letter = |letter: char| match letter {
+        ' ' => Some('-'),
+        letter if letter.is_alphanumeric() || letter == '-' || letter == '_' => Some(letter),
+        _ => None,
+    };
+    headings.map(|heading| heading.to_lowercase().chars().filter_map(letter).collect()).collect()
+}
+
+/// The lines of a page outside of its blocks of code.
+fn prose(page: &str) -> impl Iterator<Item = &str> {
+    let mut code = false;
+    page.lines().filter(move |line| {
+        // A block may be the first thing in an entry of a list: "3. ```sh".
+        let fence = line
+            .trim_start_matches([' ', '.', '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'])
+            .starts_with("```");
+        code ^= fence;
+        !code && !fence
+    })
+}
+
+#[test]
+fn every_link_between_pages_leads_somewhere() {
+    let mut followed = 0;
+    for (path, page) in pages() {
+        for link in prose(&page).flat_map(|line| line.split("](").skip(1)).filter_map(|rest| rest.split(')').next()) {
+            if link.contains("://") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            assert!(target.exists(), "{}: {link} leads nowhere", path.display());
+            if !anchor.is_empty() {
+                let text = std::fs::read_to_string(&target).unwrap();
+                assert!(anchors(&text).iter().any(|one| one == anchor), "{}: {link}", path.display());
+            }
+            followed += 1;
+        }
+    }
+    assert!(followed > 50, "only {followed} links were found");
 }
 
 /// Conditions and their reasons are constants, one a line.

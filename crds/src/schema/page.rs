@@ -63,7 +63,7 @@ fn tables(definition: &CustomResourceDefinition) -> Vec<String> {
 /// A group of fields, then the groups in it.
 fn section(path: &str, group: &JSONSchemaProps, lines: &mut Vec<String>) {
     lines.push(format!("\n### `{path}`\n"));
-    lines.extend(paragraph(&broken_rules(group)));
+    lines.extend(paragraph(&broken_rules(group)).map(|rules| rules + "\n"));
     let status = path.starts_with("status");
     lines.push(
         if status { "| field | type | |\n|---|---|---|" } else { "| field | type | default | |\n|---|---|---|---|" }
@@ -73,7 +73,7 @@ fn section(path: &str, group: &JSONSchemaProps, lines: &mut Vec<String>) {
         group.properties.iter().flatten().map(|(name, field)| (format!("{path}.{name}"), name, field)).collect();
     for (path, name, field) in &fields {
         let required = group.required.iter().flatten().any(|one| one == *name);
-        let (kind, text) = (type_of(path, field), description(field));
+        let (kind, text) = (type_of(path, field), description(path, field));
         lines.push(if status {
             format!("| `{name}` | {kind} | {text} |")
         } else {
@@ -135,10 +135,10 @@ fn type_of(path: &str, field: &JSONSchemaProps) -> String {
         return words.join(", ");
     }
     if let Some(entry) = entry(field) {
-        return format!("list of {}", type_of(&format!("{path}[]"), entry));
+        return format!("list of {}", plural(type_of(&format!("{path}[]"), entry)));
     }
     if let Some(value) = value(field) {
-        return format!("map of {}", type_of(path, value));
+        return format!("map of {}", plural(type_of(path, value)));
     }
     match (field.type_.as_deref(), field.format.as_deref()) {
         // A heading's anchor is what is left of it without punctuation.
@@ -149,6 +149,11 @@ fn type_of(path: &str, field: &JSONSchemaProps) -> String {
         (Some("string"), Some("date-time")) => "time".to_owned(),
         (kind, _) => kind.unwrap_or("anything").to_owned(),
     }
+}
+
+/// Of one of JSON's types; links stay as they are.
+fn plural(kind: String) -> String {
+    if kind.ends_with(')') { kind } else { format!("{kind}s") }
 }
 
 fn default_of(field: &JSONSchemaProps, required: bool) -> String {
@@ -162,7 +167,7 @@ fn default_of(field: &JSONSchemaProps, required: bool) -> String {
 }
 
 /// What the field is for, then its rules. A default that stands in its own column isn't told twice.
-fn description(field: &JSONSchemaProps) -> String {
+fn description(path: &str, field: &JSONSchemaProps) -> String {
     let text = field.description.as_deref().unwrap_or_default().replace('\n', " ");
     let default = match field.default.as_ref().map(|default| &default.0) {
         Some(Value::String(text)) => format!(" Default: {text}."),
@@ -170,12 +175,16 @@ fn description(field: &JSONSchemaProps) -> String {
         None => String::new(),
     };
     let text = cell(text.strip_suffix(&default).unwrap_or(&text));
+    // Nobody writes a status.
+    if path.starts_with("status") {
+        return text;
+    }
     let mut rules = bounds(field);
     // The rules of a group stand above its own table.
     if field.properties.is_none() {
         rules.extend(broken_rules(field));
     }
-    let inner = entry(field).or(value(field)).map(bounds).unwrap_or_default();
+    let inner = entry(field).or_else(|| value(field)).map(bounds).unwrap_or_default();
     if !inner.is_empty() {
         rules.push(format!("each {}", inner.join(", ")));
     }
@@ -219,7 +228,7 @@ fn broken_rules(schema: &JSONSchemaProps) -> Vec<String> {
 }
 
 fn paragraph(rules: &[String]) -> Option<String> {
-    (!rules.is_empty()).then(|| format!("_Rules:_ {}.\n", cell(&rules.join("; "))))
+    (!rules.is_empty()).then(|| format!("_Rules:_ {}.", cell(&rules.join("; "))))
 }
 
 /// Text as it has to be written in a cell of a table.
