@@ -142,3 +142,21 @@ fn every_condition_and_every_reason_is_explained() {
         assert!(troubleshooting.contains(&format!("\n| {word} |")), "docs/troubleshooting.md doesn't explain {word}");
     }
 }
+
+/// The operator declares its events one a line: `Name: Warning, "Action";`.
+#[test]
+fn every_event_of_the_operator_is_explained() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../operator/src/events.rs");
+    let Ok(source) = std::fs::read_to_string(source) else { return };
+    let declared = |line: &str| {
+        let (name, rest) = line.trim().split_once(": ")?;
+        (rest.starts_with("Normal, \"") || rest.starts_with("Warning, \"")).then(|| format!("`{name}`"))
+    };
+    let events: Vec<String> = source.lines().filter_map(declared).collect();
+    assert!(!events.is_empty(), "the operator declares no event that is found here");
+    let (_, page) = pages().into_iter().find(|(path, _)| path.ends_with("troubleshooting.md")).unwrap();
+    let (_, table) = page.split_once("## Events").unwrap();
+    for event in events {
+        assert!(table.contains(&event), "docs/troubleshooting.md doesn't explain the event {event}");
+    }
+}
