@@ -53,8 +53,8 @@ lint: needs-cargo ## Formatting and clippy
 fmt: needs-cargo ## Format
 	$(CARGO) fmt --all
 
-crds: needs-cargo ## Renew the resources' YAML
-	$(CARGO) run --quiet --package watchstate-crds --bin crdgen -- crds
+crds: needs-cargo ## Renew the resources' YAML, and their fields in docs/resources
+	$(CARGO) run --quiet --package watchstate-crds --bin crdgen -- crds docs/resources
 	cp crds/mediaservers.yaml crds/syncschedules.yaml charts/watchstate/files/crds/
 
 # The tests' binary is taken as it was last built: with a changed query, the store doesn't compile before this has run.

@@ -732,6 +732,55 @@ class Values(unittest.TestCase):
         self.assertLessEqual({"watchstate-map", "watchstate-text"}, names)
 
 
+class Pages(unittest.TestCase):
+    """What the pages for people say about the chart."""
+
+    PAGES = [ROOT / "README.md", CHART / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+    def values(self):
+        """Every block of values in a page, also those of a HelmRelease and of an Argo CD Application."""
+        keys = set(yaml.safe_load((CHART / "values.yaml").read_text()))
+        for page in self.PAGES:
+            for block in re.findall(r"^```yaml\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
+                for document in yaml.safe_load_all(block):
+                    spec = document.get("spec", {}) if isinstance(document, dict) else {}
+                    source = spec.get("source") if isinstance(spec, dict) else None
+                    if isinstance(document, dict) and set(document) <= keys:
+                        yield page.name, document
+                    elif document and document.get("kind") == "HelmRelease":
+                        yield page.name, spec["values"]
+                    elif isinstance(source, dict) and "helm" in source:
+                        yield page.name, source["helm"]["valuesObject"]
+
+    def test_all_values_that_they_show_are_taken(self):
+        shown = list(self.values())
+        self.assertGreater(len(shown), 8)
+        for page, values in shown:
+            with self.subTest(page, values=values):
+                self.assertTrue(render({**DATABASE, **values}))
+
+    def test_all_values_that_they_name_exist(self):
+        schema = json.loads((CHART / "values.schema.json").read_text())["properties"]
+        for page in self.PAGES:
+            # In other pages, fields of the resources are called alike.
+            before = "(?:--set |`)" if page.name in ("install.md", "operations.md", "upgrade.md", "gitops.md") else "--set "
+            for name in re.findall(rf"{before}((?:{'|'.join(schema)})\.[\w.]+)", page.read_text()):
+                known = {"properties": schema}
+                for key in name.split("."):
+                    known = known.get("properties", {}).get(key)
+                    self.assertIsNotNone(known, f"{page.name}: {name}")
+
+    def test_every_alert_is_explained_and_every_metric_exists(self):
+        operations = (ROOT / "docs/operations.md").read_text()
+        groups = yaml.safe_load((CHART / "files/prometheusrules.yaml").read_text())["groups"]
+        alerts = [rule["alert"] for group in groups for rule in group["rules"]]
+        self.assertEqual(re.findall(r"^\| `(WatchState\w+)` \|", operations, re.MULTILINE), alerts)
+        Monitoring.setUpClass()
+        for page in self.PAGES:
+            for metric in re.findall(r"^\| .*?`(watchstate_\w+)[{`]", page.read_text(), re.MULTILINE):
+                self.assertIn(metric, Monitoring.kinds, page.name)
+
+
 class Base(unittest.TestCase):
     """The kustomize base."""
 

@@ -17,7 +17,10 @@ mod validate;
 pub use document::{Document, Secret};
 pub use duration::{Duration, DurationError};
 pub use media_server::{MediaServer, MediaServerSpec, MediaServerStatus, ServerType};
-pub use schema::{RenderError, definitions, media_server_definition, sync_schedule_definition, to_yaml};
+pub use schema::{
+    NoMarks, RenderError, definitions, media_server_definition, page_file, renew_page, sync_schedule_definition,
+    to_yaml,
+};
 pub use sync_schedule::{SyncSchedule, SyncScheduleSpec, SyncScheduleStatus};
 pub use validate::Problem;
 

@@ -223,7 +223,7 @@ pub enum Unplayed {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = rules::REGISTER_NEEDS_WEBHOOK)]
 pub struct WebhookPolicy {
-    /// false: events of this server are refused; changes are seen by the next import only. Default: true.
+    /// false: events of this server are answered and ignored; changes are seen by the next import only. Default: true.
     #[serde(default = "yes")]
     pub enabled: bool,
     /// The token that events have to carry. Missing: the operator makes one, in the Secret that

@@ -1,6 +1,7 @@
 //! The custom resource definitions as they are published, and what their schemas say about a value
 //! when there is no API server to ask.
 
+mod page;
 mod walk;
 
 use std::sync::LazyLock;
@@ -15,6 +16,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
+pub use self::page::{NoMarks, page_file, renew_page};
 pub(crate) use self::walk::Checks;
 use crate::media_server::MediaServer;
 use crate::pattern;

@@ -204,8 +204,8 @@ pub struct Prune {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8), regex(pattern = pattern::AGE))]
     pub keep_history: Option<Duration>,
-    /// How long titles that no server has any more are remembered, with what was watched of them, for example 730d.
-    /// Missing: for ever, so that a title that comes back is still watched.
+    /// How long titles that no server has any more and that nobody has watched are remembered, for example 730d.
+    /// Missing: for ever. What somebody has watched stays in any case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8), regex(pattern = pattern::AGE))]
     pub keep_titles: Option<Duration>,

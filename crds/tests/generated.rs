@@ -1,4 +1,4 @@
-//! The committed YAML is what the types say, and a document without a cluster gets the same defaults as in one.
+//! The committed YAML and the pages' fields are what the types say, and a document without a cluster gets the same defaults as in one.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use watchstate_crds::{
-    MediaServer, SyncSchedule, definitions, media_server_definition, sync_schedule_definition, to_yaml,
+    MediaServer, SyncSchedule, definitions, media_server_definition, page_file, renew_page, sync_schedule_definition,
+    to_yaml,
 };
 
 /// Where the definitions are kept, from the project's root: for people and for the chart.
@@ -22,6 +23,17 @@ fn the_committed_definitions_are_those_of_the_types() {
             let committed = std::fs::read_to_string(root.join(folder).join(file)).unwrap_or_default();
             assert!(committed == meant, "{folder}/{file} differs from the types; renew it: make crds");
         }
+    }
+}
+
+#[test]
+fn the_pages_of_the_resources_have_the_fields_of_the_types() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/resources");
+    for (_, definition) in definitions() {
+        let file = page_file(&definition);
+        let committed = std::fs::read_to_string(folder.join(&file)).unwrap();
+        let meant = renew_page(&committed, &definition).unwrap();
+        assert!(committed == meant, "docs/resources/{file} differs from the types; renew it: make crds");
     }
 }
 

@@ -44,7 +44,7 @@ pub(super) const LIBRARY_IN_ONE_LIST: Rule = (
 );
 
 pub(super) const REGISTER_NEEDS_WEBHOOK: Rule =
-    ("!self.register || self.enabled", "register needs enabled: the server would send events that are refused");
+    ("!self.register || self.enabled", "register needs enabled: the server would send events that are ignored");
 
 pub(super) const CA_OR_NO_CHECK: Rule = (
     "!has(self.caSecretRef) || !self.insecureSkipVerify",

@@ -184,7 +184,7 @@ fn count(number: usize, least: Option<i64>, most: Option<i64>, what: &str, at: &
     }
 }
 
-fn span<N: std::fmt::Display>(least: Option<N>, most: Option<N>) -> String {
+pub(super) fn span<N: std::fmt::Display>(least: Option<N>, most: Option<N>) -> String {
     match (least, most) {
         (Some(least), Some(most)) => format!("{least} to {most}"),
         (Some(least), None) => format!("at least {least}"),
