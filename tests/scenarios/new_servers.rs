@@ -1,6 +1,7 @@
 //! Servers that come new, or as good as new: they get the history, and wipe nobody's.
 
 use anyhow::Result;
+use serde_json::Value;
 use watchstate_tests::household::Household;
 use watchstate_tests::world::{Flavor, UserState, Write};
 
@@ -122,6 +123,48 @@ on_every_kind! {
             assert!(has(&here, title).played && has(&there, title).played, "{title}");
         }
         stays_so(&kept, &[&here, &there]).await
+    }
+
+    /// Plex dates every mark itself: what we marked there must not pass for watched when it was marked, once its account is seen for the first time again.
+    async fn marks_of_ours_tell_no_play_once_their_account_is_registered_anew(flavor: Flavor) -> Result<()> {
+        let mut household = Household::new().await?;
+        let mut worlds = Vec::new();
+        for (name, flavor) in [("here", flavor), ("there", Flavor::Jellyfin12)] {
+            let world = server(flavor, name);
+            titles(&world);
+            worlds.push(household.add(name, world, &[(ANNA, ANNA)]).await?);
+        }
+        let [here, there] = &worlds[..] else { panic!("two worlds") };
+        household.apply().await?.expect(0)?;
+        watched(there, "Heat", "2024-02-01T20:00:00Z");
+        there.set_state(ANNA, &movie(there, "Alien"), &UserState { played: true, plays: 1, ..UserState::default() })?;
+        household.sync(&[]).await?;
+        assert!(has(here, "Heat").played && has(here, "Alien").played);
+
+        // The wrong account, and the right one again.
+        here.add_user("guest");
+        for account in ["guest", ANNA] {
+            household.member("here")?.users = vec![(ANNA.to_owned(), account.to_owned())];
+            household.apply().await?.expect(0)?;
+            household.sync(&[]).await?;
+        }
+        let heat = truth(&household, "Heat").await?;
+        assert_eq!((&heat["plays"], &heat["playedAt"]), (&1.into(), &"2024-02-01T20:00:00Z".into()), "{heat:#}");
+        assert_eq!(has(there, "Heat"), played("2024-02-01T20:00:00Z"));
+        stays_so(&household, &[here, there]).await?;
+
+        // Another name for her: what she has seen comes along, with its dates.
+        for name in ["here", "there"] {
+            household.member(name)?.users = vec![("anna-maria".to_owned(), ANNA.to_owned())];
+        }
+        household.apply().await?.expect(0)?;
+        household.sync(&[]).await?;
+        for (title, when) in [("Heat", "2024-02-01T20:00:00Z".into()), ("Alien", Value::Null)] {
+            let truths = truths(&household, title).await?;
+            let hers = truths.iter().find(|truth| truth["person"] == "anna-maria").unwrap();
+            assert_eq!((&hers["played"], &hers["playedAt"]), (&true.into(), &when), "{hers:#}");
+        }
+        stays_so(&household, &[here, there]).await
     }
 }
 

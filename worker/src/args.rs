@@ -387,6 +387,9 @@ pub struct PruneArgs {
     /// Keep what no server has any more for so many days; what somebody watched stays for ever [default: what the SyncSchedule says, else 90]
     #[arg(long, value_name = "DAYS")]
     pub keep_titles: Option<u32>,
+    /// Keep single viewings for so many days; the last one of each title stays for ever [default: what the SyncSchedule says, else all of them]
+    #[arg(long, value_name = "DAYS")]
+    pub keep_history: Option<u32>,
     /// Tell how much would go, remove nothing
     #[arg(long)]
     pub dry_run: bool,

@@ -164,7 +164,12 @@ pub async fn reach(
         match find(&server.name, account, &there) {
             Ok(remote) => {
                 registry::resolved(connection, account.id, &remote.id, &remote.name).await?;
-                found.push((account.clone(), remote.clone()));
+                let account = Account {
+                    remote_id: Some(remote.id.clone()),
+                    remote_name: Some(remote.name.clone()),
+                    ..account.clone()
+                };
+                found.push((account, remote.clone()));
             }
             Err(sentence) => missing.push(sentence),
         }

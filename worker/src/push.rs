@@ -11,9 +11,9 @@ use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use roaring::RoaringTreemap;
 use serde::Serialize;
-use watchstate_domain::item::{Item, ItemState};
+use watchstate_domain::item::{Item, ItemState, ServerKind};
 use watchstate_domain::matching::TitleId;
-use watchstate_domain::merge::{self, Context, Expected, Observation, Rule, three_way};
+use watchstate_domain::merge::{self, Context, Expected, Observation, OwnMark, Rule, three_way};
 use watchstate_domain::write::Wanted;
 use watchstate_merge::queue;
 use watchstate_runtime::Exit;
@@ -21,6 +21,7 @@ use watchstate_runtime::metrics::{self, ServerName, WriteOutcome, Written};
 use watchstate_servers::{AccountView, ErrorKind, ServerError, Write};
 use watchstate_store::observations::{self, Observed};
 use watchstate_store::outbox::{self, Candidate, Due, End, Failed, Ticket};
+use watchstate_store::own_marks;
 use watchstate_store::registry::{Account, Server};
 use watchstate_store::{Connection, items, transaction};
 
@@ -234,6 +235,9 @@ impl Lane<'_> {
         let tasks = self.not_playing(tasks, &mut record, connection).await?;
         let expected: Vec<(i64, Expected)> = tasks.iter().map(|task| self.expected(task)).collect();
         observations::expect(connection, self.account.id, &expected).await?;
+        if let Some(owner) = own_marks::owner(self.server, self.account) {
+            own_marks::note(connection, owner, &self.own_marks(&tasks)).await?;
+        }
         let trouble = self.write(tasks, &mut record).await;
         if let Some(failure) = record.failure.take() {
             self.failure = Some(failure);
@@ -402,6 +406,21 @@ impl Lane<'_> {
             Wanted::NoPosition => (true, None),
         };
         (task.candidate.item_id, Expected { played, at, stamp })
+    }
+
+    /// The marks among the writes that the server will date itself.
+    fn own_marks(&self, tasks: &[Task]) -> Vec<(i64, OwnMark)> {
+        let made_at = self.app.clock.now();
+        let dates_itself = |at: Option<Timestamp>| self.server.kind == ServerKind::Plex || at.is_none();
+        tasks
+            .iter()
+            .filter_map(|task| match task.wanted {
+                Wanted::Played { at } if dates_itself(at) => {
+                    Some((task.candidate.item_id, OwnMark { made_at, played_at: at }))
+                }
+                _ => None,
+            })
+            .collect()
     }
 
     /// Sends the writes, oldest play first, as many at a time as the server may be asked. Returns what keeps the rest from being sent: they, and

@@ -244,6 +244,29 @@ pub fn three_way(reading: &Reading, base: Option<&Observation>, context: &Contex
     Merged { mark, position, rule, observation: observe(reading, Some(base), context) }
 }
 
+/// A mark that we made at a server which dates it itself: Plex stamps every mark with its own now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnMark {
+    /// When it was sent, on our clock.
+    pub made_at: Timestamp,
+    /// When the title was watched; None where nobody knows.
+    pub played_at: Option<Timestamp>,
+}
+
+/// First sight of an item by an account, though not by us: if its date is that of a mark of ours, made for an account that was registered before, the title was
+/// watched when that mark says.
+pub fn seen_again(reading: &Reading, own: &OwnMark, context: &Context) -> Merged {
+    let expected = Expected { played: true, at: own.made_at, stamp: None };
+    let is_ours = reading.state.played
+        && reading.state.last_played_at.is_some_and(|stamp| is_stamp_of(&expected, stamp, context));
+    if !is_ours {
+        return first_sight(reading, context);
+    }
+    let watched_at = own.played_at.map(|at| context.offset.to_theirs(at));
+    let watched = Reading { state: ItemState { last_played_at: watched_at, ..reading.state }, ..*reading };
+    Merged { observation: observe(reading, None, context), ..first_sight(&watched, context) }
+}
+
 fn first_sight(reading: &Reading, context: &Context) -> Merged {
     let state = reading.state;
     let stamp = our_stamp(state.last_played_at, context);

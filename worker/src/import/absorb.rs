@@ -7,13 +7,14 @@ use roaring::RoaringTreemap;
 use watchstate_domain::ids::Kind;
 use watchstate_domain::item::Item;
 use watchstate_domain::matching::TitleId;
-use watchstate_domain::merge::{self, Context, Merged, Rule, three_way};
+use watchstate_domain::merge::{self, Context, Merged, OwnMark, Rule, seen_again, three_way};
 use watchstate_domain::policy::ImportMode;
 use watchstate_domain::watch::Event;
 use watchstate_merge::{place, truth};
 use watchstate_store::items::{self, Known};
 use watchstate_store::locks::{self, Titles};
 use watchstate_store::observations::{self, Observed};
+use watchstate_store::own_marks;
 use watchstate_store::plans::{self, Unplay};
 use watchstate_store::registry::{Account, Server};
 use watchstate_store::{Connection, transaction};
@@ -228,6 +229,7 @@ impl<'a> Reader<'a> {
             titles.entry(item_id).or_default().push(title);
         }
         items::revive(connection, &settled).await?;
+        let own = self.own_marks(work, connection).await?;
         let mut outcomes = Vec::with_capacity(work.len());
         for one in work {
             let found = placed.items.get(one.item.remote_id.as_str());
@@ -248,10 +250,28 @@ impl<'a> Reader<'a> {
             // Other titles than before: what was seen of the old ones says nothing of the new.
             let base = one.known.and_then(|known| known.observation).filter(|_| !moved);
             let reading = merge::Reading { state: one.item.state, added_at: one.item.added_at };
-            let merged = three_way(&reading, base.as_ref(), &self.context);
+            let merged = match (base, own.get(&one.item.remote_id)) {
+                (None, Some(mark)) => seen_again(&reading, mark, &self.context),
+                (base, _) => three_way(&reading, base.as_ref(), &self.context),
+            };
             outcomes.push(Outcome { item_id, titles, merged, reading });
         }
         self.merge(&outcomes, connection).await
+    }
+
+    /// The marks that we made for an account that was registered before, on items that are played and seen for the first time.
+    async fn own_marks(
+        &self,
+        work: &[Work<'_>],
+        connection: &mut Connection,
+    ) -> Result<HashMap<String, OwnMark>, Trouble> {
+        let first =
+            |one: &&Work<'_>| one.item.state.played && one.known.is_none_or(|known| known.observation.is_none());
+        let items: Vec<String> = work.iter().filter(first).map(|one| one.item.remote_id.clone()).collect();
+        match own_marks::owner(self.server, self.account) {
+            Some(owner) => Ok(own_marks::of(connection, owner, &items).await?),
+            None => Ok(HashMap::new()),
+        }
     }
 
     async fn merge(&mut self, outcomes: &[Outcome], connection: &mut Connection) -> Result<(), Trouble> {

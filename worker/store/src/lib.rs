@@ -11,6 +11,7 @@ pub mod items;
 pub mod locks;
 pub mod observations;
 pub mod outbox;
+pub mod own_marks;
 pub mod plans;
 pub mod registry;
 pub mod report;

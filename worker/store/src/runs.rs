@@ -131,15 +131,18 @@ pub struct Pruned {
     pub items: u64,
     /// Titles that no server has any more and that nobody has watched.
     pub titles: u64,
+    /// Viewings of titles that were watched again later.
+    pub viewings: u64,
 }
 
-/// Removes what is older than the given moments. History is never removed: a title that somebody has watched stays, servers or not.
-/// Runs whose plan still waits stay too.
+/// Removes what is older than the given moments. A title that somebody has watched stays, servers or not, and so does its last viewing; `history`: those
+/// before it. Runs whose plan still waits stay too.
 pub async fn prune(
     connection: &mut Connection,
     runs: Timestamp,
     events: Timestamp,
     items: Timestamp,
+    history: Option<Timestamp>,
 ) -> Result<Pruned> {
     let pruned_runs = sqlx::query!(
         r#"delete from run r where r.started_at < $1 and not exists (select 1 from plan p where p.run_id = r.id and p.state in ('held', 'collecting'))"#,
@@ -176,5 +179,13 @@ pub async fn prune(
         .await?
         .rows_affected();
     }
-    Ok(Pruned { runs: pruned_runs, writes, events: inbox, items: gone, titles })
+    let viewings = sqlx::query!(
+        r#"delete from play p where p.played_at < $1 and exists (
+               select 1 from play later where later.person_id = p.person_id and later.title_id = p.title_id and later.played_at > p.played_at)"#,
+        history.map(bind) as _,
+    )
+    .execute(&mut *connection)
+    .await?
+    .rows_affected();
+    Ok(Pruned { runs: pruned_runs, writes, events: inbox, items: gone, titles, viewings })
 }
