@@ -29,7 +29,8 @@ pub struct Known {
     pub observation: Option<Observation>,
 }
 
-/// What is known of the named items, in one query. `true_at` of an observation takes into account that a full read of the library confirmed it.
+/// What is known of the named items, in one query. Each is looked up by its key, which `limit` makes sure of: where statistics are missing or old, Postgres would
+/// compare every item of the server with every name. `true_at` of an observation takes into account that a full read of the library confirmed it.
 pub async fn known(
     connection: &mut Connection,
     server_id: i64,
@@ -40,10 +41,12 @@ pub async fn known(
         r#"select i.remote_id, i.id, i.hash, i.library_id, i.runtime_ms, o.told_at, o.played as "played?", o.plays as "plays?", o.last_played_at,
                o.position_ms as "position_ms?", o.finished_plays as "finished_plays?", o.added_at,
                greatest(o.true_at, c.full_read_at) as "true_at?", o.expected_played, o.expected_at, o.expected_stamp, o.finish_told_at
-           from item i
-           left join observation o on o.account_id = $2 and o.item_id = i.id and o.gone_at is null
-           left join cursor c on c.account_id = $2 and c.library_id = i.library_id
-           where i.server_id = $1 and i.remote_id = any($3)"#,
+           from unnest($3::text[]) as wanted (remote_id)
+           cross join lateral (select * from item where server_id = $1 and remote_id = wanted.remote_id limit 1) i
+           left join lateral (
+               select * from observation where account_id = $2 and item_id = i.id and gone_at is null limit 1
+           ) o on true
+           left join cursor c on c.account_id = $2 and c.library_id = i.library_id"#,
         server_id,
         account_id,
         remote_ids,

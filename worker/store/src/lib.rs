@@ -102,6 +102,13 @@ impl Store {
         Ok(())
     }
 
+    /// Tells Postgres' planner how large the tables have become. It finds out by itself, but only a minute after they have grown.
+    pub async fn analyze(&self) -> Result<()> {
+        let tables = "analyze item, item_title, title, external_id, observation, watch_state, play, outbox, cursor";
+        self.acquire().await?.execute(tables).await?;
+        Ok(())
+    }
+
     /// A connection of the pool.
     pub async fn acquire(&self) -> Result<PooledConnection> {
         Ok(self.pool.acquire().await?)
