@@ -23,10 +23,10 @@ use anyhow::{Context, Result};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use watchstate_runtime::Exit;
 use watchstate_runtime::admin::{self, AdminServer, Readiness};
 use watchstate_runtime::clock::Clock;
 use watchstate_runtime::metrics::Metrics;
+use watchstate_runtime::{Exit, TelemetryError};
 use watchstate_store::embedded;
 
 use crate::args::Cli;
@@ -130,5 +130,6 @@ pub async fn run(cli: Cli, metrics: Arc<Metrics>, stop: CancellationToken, clock
 /// The exit that an error asks for.
 pub fn exit_of(error: &anyhow::Error) -> Exit {
     let address = matches!(error.downcast_ref(), Some(watchstate_store::StoreError::Address(_)));
-    if address { Exit::Configuration } else { Exit::TryAgain }
+    // What telemetry refuses is in the environment: a filter, an address.
+    if address || error.is::<TelemetryError>() { Exit::Configuration } else { Exit::TryAgain }
 }

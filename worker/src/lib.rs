@@ -24,9 +24,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use tokio_util::sync::CancellationToken;
-use watchstate_runtime::Exit;
 use watchstate_runtime::clock::Clock;
 use watchstate_runtime::metrics::Metrics;
+use watchstate_runtime::{Exit, TelemetryError};
 use watchstate_store::StoreError;
 
 use crate::app::{App, Opening};
@@ -44,7 +44,8 @@ pub struct Misconfigured(pub String);
 /// The exit that an error asks for; None where nothing is known of it.
 pub fn exit_of(error: &anyhow::Error) -> Option<Exit> {
     let address = matches!(error.downcast_ref(), Some(StoreError::Address(_)));
-    (address || error.is::<Misconfigured>()).then_some(Exit::Configuration)
+    // What telemetry refuses is in the environment: a filter, an address.
+    (address || error.is::<Misconfigured>() || error.is::<TelemetryError>()).then_some(Exit::Configuration)
 }
 
 /// Runs a verb. `stop` is cancelled when the process shall end: what was read is stored, what was begun is finished.

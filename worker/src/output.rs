@@ -74,7 +74,11 @@ impl Sheet {
         }
         if !self.rows.is_empty() {
             let mut table = Table::new();
-            table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+            table.load_style(presets::NOTHING);
+            // Some terminals don't say how wide they are.
+            if table.width() != Some(0) {
+                table.set_content_arrangement(ContentArrangement::Dynamic);
+            }
             table.set_header(self.columns.iter().map(|column| column.to_uppercase()));
             for row in &self.rows {
                 table.add_row(row);

@@ -187,7 +187,7 @@ pub async fn decide(connection: &mut Connection, plan_id: i64, from: State, to: 
         plan_id,
         from.as_str(),
         to.as_str(),
-        bind(now),
+        (to != State::Held).then(|| bind(now)) as _,
     )
     .execute(connection)
     .await?
