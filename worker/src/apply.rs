@@ -1,6 +1,6 @@
 //! `apply`: MediaServer, SyncSchedule and Secret documents, as `kubectl apply` takes them, into the registry and the folder of tokens.
 //!
-//! [`documents`] reads and checks · [`project`], [`household`] and [`credentials`] turn what resources say into what the registry holds ·
+//! [`documents`] reads and checks · [`watchstate_projection`] and [`credentials`] turn what resources say into what the registry holds ·
 //! [`plan`] decides all at once, or finds all that is wrong · [`diff`] says what changes. Only this file touches files and database.
 
 use std::collections::BTreeMap;
@@ -20,9 +20,7 @@ use crate::{Misconfigured, output, secrets};
 pub mod credentials;
 pub mod diff;
 pub mod documents;
-pub mod household;
 pub mod plan;
-pub mod project;
 
 use documents::{Documents, Source};
 use plan::{Current, Plan};

@@ -2,19 +2,17 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::Mutex;
 use url::Url;
 use watchstate_domain::clock::ClockOffset;
-use watchstate_domain::item::ServerKind;
+use watchstate_projection::accounts::find;
+use watchstate_projection::connection::Wanted;
 use watchstate_runtime::Exit;
-use watchstate_runtime::metrics::{self, Kind, Metrics, Operation, RequestOutcome, ServerName};
+use watchstate_runtime::metrics::{self, ServerName};
 use watchstate_runtime::redact;
-use watchstate_servers::{
-    AccountView, Connection, ErrorKind, Identity, Limits, MediaServer, RequestObserver, ServerError, Tls,
-};
+use watchstate_servers::{AccountView, Identity, MediaServer, ServerError};
 use watchstate_store as store;
 use watchstate_store::registry::{self, Account, Server};
 
@@ -161,7 +159,7 @@ pub async fn reach(
     let mut found = Vec::new();
     let mut missing = Vec::new();
     for account in accounts {
-        match find(&server.name, account, &there) {
+        match find(&server.name, &account.person, &account.configured, &there) {
             Ok(remote) => {
                 registry::resolved(connection, account.id, &remote.id, &remote.name).await?;
                 let account = Account {
@@ -188,90 +186,16 @@ fn client(app: &App, server: &Server, accounts: &[Account]) -> Result<Box<dyn Me
         .map_err(|error| Trouble::configuration(redact::chain(&error)))?;
     let url = Url::parse(&server.url)
         .map_err(|error| Trouble::configuration(format!("server {}: its url can't be read: {error}", server.name)))?;
-    let policy = &server.policy;
-    let mut connection = Connection::new(
-        server.name.clone(),
-        server.kind,
+    let connection = Wanted {
+        name: &server.name,
+        kind: server.kind,
         url,
-        secrets.credentials,
-        app.client_id.clone(),
-        app.plex_tv.clone(),
-    );
-    connection.tls = Tls { ca_pem: secrets.ca_pem, insecure_skip_verify: policy.insecure_skip_verify };
-    connection.limits = Limits {
-        concurrency: policy.concurrency.max(1) as usize,
-        requests_per_second: policy.requests_per_second.map(f64::from),
-        timeout: Duration::from_millis(policy.timeout_ms),
-        page_size: policy.page_size,
-    };
-    connection.observer = Arc::new(Observer(app.metrics.clone()));
+        policy: &server.policy,
+        credentials: secrets.credentials,
+        ca_pem: secrets.ca_pem,
+    }
+    .connection(&app.client_id, &app.plex_tv, &app.metrics);
     Ok(watchstate_servers::connect(connection)?)
-}
-
-/// Tells the metrics of each request.
-struct Observer(Arc<Metrics>);
-
-impl RequestObserver for Observer {
-    fn request(
-        &self,
-        kind: ServerKind,
-        server: &str,
-        operation: &'static str,
-        outcome: Result<(), ErrorKind>,
-        duration: Duration,
-    ) {
-        let outcome = match outcome {
-            Ok(()) => Some(RequestOutcome::Ok),
-            Err(kind) => RequestOutcome::named(kind.as_str()),
-        };
-        if let (Some(kind), Some(outcome)) = (Kind::named(kind.as_str()), outcome) {
-            let operation = Operation::named(operation).unwrap_or(Operation::Other);
-            let request = metrics::Request { server: ServerName::configured(server), kind, operation, outcome };
-            self.0.observe_request(&request, duration);
-        }
-    }
-}
-
-/// The account that is meant: by id, else by name however it is capitalised; for the token's own account the one that the token belongs to, else
-/// the only one, else the only administrator (API keys belong to nobody).
-fn find<'a>(
-    server: &str,
-    account: &Account,
-    there: &'a [watchstate_servers::Account],
-) -> Result<&'a watchstate_servers::Account, String> {
-    let names = || there.iter().map(|account| account.name.as_str()).collect::<Vec<_>>().join(", ");
-    let only = |accounts: Vec<&'a watchstate_servers::Account>| match accounts[..] {
-        [one] => Some(one),
-        _ => None,
-    };
-    let wanted = account.configured.trim();
-    if wanted.is_empty() {
-        return there
-            .iter()
-            .find(|account| account.own)
-            .or_else(|| only(there.iter().collect()))
-            .or_else(|| only(there.iter().filter(|account| account.admin).collect()))
-            .ok_or_else(|| {
-                format!(
-                    "server {server}: the token belongs to no single account; name the account of {} under users (accounts there: {})",
-                    account.person,
-                    names()
-                )
-            });
-    }
-    there
-        .iter()
-        .find(|account| account.id == wanted)
-        .or_else(|| {
-            only(there.iter().filter(|account| account.name.trim().to_lowercase() == wanted.to_lowercase()).collect())
-        })
-        .ok_or_else(|| {
-            format!(
-                "server {server}: there is no account {wanted:?} for {} (accounts there: {})",
-                account.person,
-                names()
-            )
-        })
 }
 
 /// What a check found.
@@ -361,48 +285,4 @@ async fn check_one(app: &App, server: &Server, accounts: &[Account]) -> Checked 
     }
     checked.error = (!problems.is_empty()).then(|| problems.join("; "));
     checked
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn there(id: &str, name: &str, admin: bool, own: bool) -> watchstate_servers::Account {
-        watchstate_servers::Account { id: id.into(), name: name.into(), admin, own }
-    }
-
-    fn wanted(configured: &str) -> Account {
-        Account {
-            id: 1,
-            server_id: 1,
-            person_id: 1,
-            person: "anna".into(),
-            configured: configured.into(),
-            remote_id: None,
-            remote_name: None,
-        }
-    }
-
-    #[test]
-    fn an_account_is_found_by_id_then_by_name_and_the_tokens_own_without_either() {
-        let two = [there("1", "Anna", true, true), there("2", "Ben", false, false)];
-        let key = [there("1", "Anna", true, false), there("2", "Ben", false, false)];
-        let nobody = [there("1", "Anna", true, false), there("2", "Ben", true, false)];
-        let twins = [there("1", "Sam", false, false), there("2", "sam", false, false)];
-        let cases: [(&str, &[watchstate_servers::Account], Option<&str>); 9] = [
-            ("", &two, Some("1")),
-            ("2", &two, Some("2")),
-            (" ben ", &two, Some("2")),
-            ("carl", &two, None),
-            ("", &key, Some("1")),
-            ("", &key[1..], Some("2")),
-            ("", &nobody, None),
-            ("SAM", &twins, None),
-            ("2", &twins, Some("2")),
-        ];
-        for (configured, accounts, expected) in cases {
-            let found = find("s", &wanted(configured), accounts);
-            assert_eq!(found.as_ref().ok().map(|account| account.id.as_str()), expected, "{configured:?} {found:?}");
-        }
-    }
 }

@@ -1,7 +1,6 @@
 //! The folder of tokens: one folder a server. In a pod it is a projected Secret volume, without a cluster `apply` writes it.
 //!
-//! `<server>/token`, or `<server>/username` and `<server>/password`; `<server>/ca.crt`; `<server>/webhook-token`; `<server>/users/<person>/token` and `…/pin`, where
-//! [`person_folder`] makes `<person>` of the person's name: whoever mounts such a folder must name it the same way.
+//! Its layout is that of [`watchstate_projection::layout`].
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,25 +10,12 @@ use secrecy::SecretString;
 use watchstate_servers::{AccountSecret, Credentials};
 use watchstate_store::registry::Account;
 
-mod person;
 mod write;
 
-pub use person::person_folder;
+pub use watchstate_projection::layout::{
+    CA_CRT, PASSWORD, PIN, TOKEN, USERNAME, USERS, WEBHOOK_TOKEN, of_person, person_folder, trimmed,
+};
 pub use write::{keep_webhook_token, remove, write};
-
-/// A Plex token, an API key, an access token.
-pub const TOKEN: &str = "token";
-/// The login's name.
-pub const USERNAME: &str = "username";
-/// The login's password.
-pub const PASSWORD: &str = "password";
-/// Certificates of a private authority, in PEM.
-pub const CA_CRT: &str = "ca.crt";
-/// The token that the server's webhook events carry: shown to whoever sets it up, never needed by a worker.
-pub const WEBHOOK_TOKEN: &str = "webhook-token";
-/// The PIN of an account in a Plex home.
-pub const PIN: &str = "pin";
-const USERS: &str = "users";
 
 /// What a server is reached with.
 #[derive(Debug, Clone)]
@@ -181,16 +167,6 @@ pub fn held(tokens: &Path, server: &str) -> Result<Held, SecretsError> {
 /// The file can't be read, or holds no text.
 pub fn webhook_token(tokens: &Path, server: &str) -> Result<Option<SecretString>, SecretsError> {
     Folder::of(tokens, server)?.secret(WEBHOOK_TOKEN)
-}
-
-/// The file of a person's secret, relative to the server's folder: `users/anna/pin`.
-pub fn of_person(person: &str, file: &str) -> String {
-    format!("{USERS}/{}/{file}", person_folder(person))
-}
-
-/// Editors and `echo` end a file with a line break, which belongs to no token or password.
-pub fn trimmed(text: &str) -> &str {
-    text.trim_end_matches(['\n', '\r'])
 }
 
 /// The folder of one server.

@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 mod tests;
+mod webhook;
 
 use http::Method;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
@@ -14,9 +15,9 @@ use crate::error::ErrorKind;
 use crate::http::{PRODUCT, Repeat, VERSION, exposed, secret_value};
 use crate::mediabrowser::dto::UserData;
 use crate::mediabrowser::item::TICKS_A_MILLISECOND;
-use crate::mediabrowser::{Access, Dialect, View, major_minor};
+use crate::mediabrowser::{Access, Dialect, Server, View, major_minor};
 use crate::operation::Operation;
-use crate::{Result, Write};
+use crate::{Result, Webhook, Write};
 
 /// Emby's ways.
 pub(crate) struct Emby;
@@ -31,6 +32,9 @@ impl Dialect for Emby {
     // Without the last two, lists tell a count of 0 and no date (public threads of clients).
     const FIELDS: &'static str = "ProviderIds,DateCreated,Path,ProductionYear,UserDataPlayCount,UserDataLastPlayedDate";
     const IF_REFUSED: &'static str = "the token was refused (401): renew it in the Secret that tokenSecretRef names";
+
+    const NOT_ONE_OF_THEM: &'static str =
+        "what answers there is no Emby: is the url right (with the path that it lives under), is it the right type?";
 
     fn authorization(access: Option<&Access>, client_id: &str) -> Option<(HeaderName, HeaderValue)> {
         if let Some(access) = access {
@@ -56,6 +60,14 @@ impl Dialect for Emby {
             }
             _ => Ok(()),
         }
+    }
+
+    async fn set_webhook(server: &Server, webhook: &Webhook) -> Result<bool> {
+        webhook::set(server, webhook).await
+    }
+
+    async fn remove_webhook(server: &Server, mark: &str) -> Result<bool> {
+        webhook::remove(server, mark).await
     }
 
     async fn write(view: &View<Self>, item: &Item, write: &Write) -> Result<ItemState> {

@@ -50,7 +50,7 @@ pub(crate) struct Request {
     pub(crate) route: &'static str,
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
-    pub(crate) json: Option<Vec<u8>>,
+    pub(crate) body: Option<Body>,
     pub(crate) repeat: Repeat,
     /// The token it carries, so that no excerpt of an answer shows it.
     pub(crate) token: Option<SecretString>,
@@ -58,6 +58,19 @@ pub(crate) struct Request {
     pub(crate) secret_answer: bool,
     /// What to do about a 401.
     pub(crate) if_refused: &'static str,
+}
+
+/// What a request carries.
+pub(crate) struct Body {
+    content_type: &'static str,
+    bytes: Vec<u8>,
+}
+
+/// Logins and addresses with tokens are in bodies.
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes of {}", self.bytes.len(), self.content_type)
+    }
 }
 
 /// An answer with a status of success.
@@ -169,7 +182,7 @@ impl Http {
             route,
             url: address(&self.0.base, route, ids, query),
             headers: HeaderMap::new(),
-            json: None,
+            body: None,
             repeat: Repeat::Harmless,
             token: None,
             secret_answer: false,
@@ -227,8 +240,8 @@ impl Http {
         });
         let mut outgoing =
             self.0.client.request(request.method.clone(), request.url.clone()).timeout(self.0.timeout).headers(headers);
-        if let Some(json) = &request.json {
-            outgoing = outgoing.header(CONTENT_TYPE, "application/json").body(json.clone());
+        if let Some(Body { content_type, bytes }) = &request.body {
+            outgoing = outgoing.header(CONTENT_TYPE, *content_type).body(bytes.clone());
         }
         let response = outgoing.send().await.map_err(|error| self.not_sent(request, error))?;
         let status = response.status();
@@ -292,7 +305,14 @@ impl Request {
 
     /// Adds a body.
     pub(crate) fn json(mut self, body: &serde_json::Value) -> Self {
-        self.json = Some(body.to_string().into_bytes());
+        self.body = Some(Body { content_type: "application/json", bytes: body.to_string().into_bytes() });
+        self
+    }
+
+    /// Adds a body as a form.
+    pub(crate) fn form<'f>(mut self, fields: impl IntoIterator<Item = (&'f str, &'f str)>) -> Self {
+        let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        self.body = Some(Body { content_type: "application/x-www-form-urlencoded", bytes: form.into_bytes() });
         self
     }
 }

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod tests;
+mod webhook;
 
 use http::Method;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
@@ -12,9 +13,9 @@ use watchstate_domain::item::{Item, ItemState};
 use crate::error::ErrorKind;
 use crate::http::{PRODUCT, Repeat, VERSION, exposed, secret_value};
 use crate::mediabrowser::item::TICKS_A_MILLISECOND;
-use crate::mediabrowser::{Access, Dialect, View, major_minor};
+use crate::mediabrowser::{Access, Dialect, Server, View, major_minor};
 use crate::operation::Operation;
-use crate::{Result, Write};
+use crate::{Result, Webhook, Write};
 
 /// Jellyfin's ways.
 pub(crate) struct Jellyfin;
@@ -26,6 +27,8 @@ impl Dialect for Jellyfin {
     const VIEWS: &'static str = "/UserViews";
     const FIELDS: &'static str = "ProviderIds,DateCreated,Path";
     const IF_REFUSED: &'static str = "the token was refused (401), though it was sent in the MediaBrowser scheme, which all versions take (12 takes nothing else): renew it in the Secret that tokenSecretRef names";
+
+    const NOT_ONE_OF_THEM: &'static str = "what answers there is no Jellyfin: is the url right (with the path that it lives under), is it the right type?";
 
     fn authorization(access: Option<&Access>, client_id: &str) -> Option<(HeaderName, HeaderValue)> {
         let encoded =
@@ -58,6 +61,14 @@ impl Dialect for Jellyfin {
             }
             _ => Ok(()),
         }
+    }
+
+    async fn set_webhook(server: &Server, webhook: &Webhook) -> Result<bool> {
+        webhook::set(server, webhook).await
+    }
+
+    async fn remove_webhook(server: &Server, mark: &str) -> Result<bool> {
+        webhook::remove(server, mark).await
     }
 
     async fn write(view: &View<Self>, item: &Item, write: &Write) -> Result<ItemState> {

@@ -18,16 +18,19 @@ mod plex;
 mod selection;
 #[cfg(test)]
 mod testing;
+mod webhook;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use jiff::Timestamp;
+use secrecy::SecretString;
 use watchstate_domain::clock::ClockOffset;
 use watchstate_domain::item::{Item, ItemState, ServerKind};
 
 pub use connection::{AccountSecret, Connection, Credentials, Limits, PLEX_TV, RequestObserver, Tls, connect};
 pub use error::{ErrorKind, ServerError};
 pub use selection::{Content, Selection};
+pub use webhook::Webhook;
 
 /// The result of a call to a server.
 pub type Result<T> = std::result::Result<T, ServerError>;
@@ -43,6 +46,15 @@ pub struct Identity {
     pub version: String,
     /// How far its clock is ahead of ours, from the `Date` of its answer.
     pub clock_offset: ClockOffset,
+}
+
+/// Who answers at an address, as it tells anybody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Introduction {
+    /// As in [`Identity`].
+    pub server_id: String,
+    /// As in [`Identity`].
+    pub version: String,
 }
 
 /// One account at a server.
@@ -124,6 +136,10 @@ impl Write {
 /// A media server. Cheap to share; limits of concurrency and rate hold for all its views together.
 #[async_trait]
 pub trait MediaServer: Send + Sync {
+    /// Asks who answers, without showing a token or login: so that whether an address still leads to the server it led to is known before any
+    /// secret is sent there. [`ErrorKind::WrongServer`]: what answers is no server of this make. One request.
+    async fn introduce(&self) -> Result<Introduction>;
+
     /// Asks the server who it is, with its token: fails when the token isn't valid. One or two requests.
     async fn identify(&self, now: &(dyn Fn() -> Timestamp + Send + Sync)) -> Result<Identity>;
 
@@ -140,6 +156,16 @@ pub trait MediaServer: Send + Sync {
     /// The server as `account` sees it. Plex: needs a token of that account: one of [`Credentials::accounts`], else asked of plex.tv with the
     /// owner's token (home users by switching, friends by the shared servers list). `server_id`: as in [`Identity`].
     async fn open(&self, account: &Account, server_id: &str) -> Result<Box<dyn AccountView>>;
+
+    /// Exchanges the login for a token, for who keeps it; None where there is no login to be exchanged (a token was given, or it is Plex).
+    async fn log_in(&self) -> Result<Option<SecretString>>;
+
+    /// Makes the server send its events to the webhook, by the entry of the server's settings that bears its mark. False: it did so already.
+    /// [`ErrorKind::Unsupported`]: this server can't (no Plex Pass, no plug-in, no such settings). Needs an administrator's token.
+    async fn set_webhook(&self, webhook: &Webhook) -> Result<bool>;
+
+    /// Takes the entry with this mark out of the server's settings. False: there was none.
+    async fn remove_webhook(&self, mark: &str) -> Result<bool>;
 }
 
 /// A server as one account sees it.

@@ -23,7 +23,7 @@ use crate::connection::{Connection, Credentials};
 use crate::error::{ErrorKind, ServerError};
 use crate::http::{self as wire, Http, NO_QUERY, Repeat, Request};
 use crate::operation::Operation;
-use crate::{Account, AccountView, Identity, MediaServer, Result, Write};
+use crate::{Account, AccountView, Identity, Introduction, MediaServer, Result, Webhook, Write};
 use dto::{Login, SystemInfo, User};
 pub(crate) use view::View;
 
@@ -37,6 +37,8 @@ pub(crate) trait Dialect: Send + Sync + 'static {
     const FIELDS: &'static str;
     /// What to do about a token that is refused.
     const IF_REFUSED: &'static str;
+    /// What to do about an address where something else answers.
+    const NOT_ONE_OF_THEM: &'static str;
 
     /// The header that carries the token. Without a token it introduces us, for a login.
     fn authorization(access: Option<&Access>, client_id: &str) -> Option<(HeaderName, HeaderValue)>;
@@ -46,6 +48,12 @@ pub(crate) trait Dialect: Send + Sync + 'static {
 
     /// Whether this version is one that we can speak to, and of this make at all.
     fn check(version: &str) -> std::result::Result<(), (ErrorKind, String)>;
+
+    /// Makes the server send its events to the webhook; false: it did so already.
+    fn set_webhook(server: &Server, webhook: &Webhook) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Takes the webhook's entry away; false: there was none.
+    fn remove_webhook(server: &Server, mark: &str) -> impl Future<Output = Result<bool>> + Send;
 
     /// Writes to one item.
     fn write(view: &View<Self>, item: &Item, write: &Write) -> impl Future<Output = Result<ItemState>> + Send
@@ -68,6 +76,15 @@ pub(crate) struct Access {
 pub(crate) struct MediaBrowser<D> {
     server: Arc<Server>,
     dialect: PhantomData<D>,
+}
+
+/// A request about the server's settings.
+pub(crate) struct Settings<'s> {
+    pub(crate) route: &'static str,
+    pub(crate) ids: &'s [&'s str],
+    pub(crate) query: &'s [(&'s str, &'s str)],
+    /// None: they are read.
+    pub(crate) write: Option<(Method, Option<&'s serde_json::Value>)>,
 }
 
 /// What all views of one server share.
@@ -99,6 +116,22 @@ impl Server {
         request.token = access.map(|access| access.token.clone());
         request.if_refused = D::IF_REFUSED;
         Ok(request)
+    }
+
+    /// Sends a request about the server's settings, in whose answers there may be secrets of others.
+    pub(crate) async fn settings<D: Dialect>(&self, settings: Settings<'_>) -> Result<(Request, wire::Answer)> {
+        let Settings { route, ids, query, write } = settings;
+        let access = self.access::<D>().await?;
+        let mut request = self.request::<D>(Some(access), Operation::Webhook, route, ids, query)?;
+        request.secret_answer = true;
+        if let Some((method, body)) = write {
+            request = request.write(method, Repeat::Harmless);
+            if let Some(body) = body {
+                request = request.json(body);
+            }
+        }
+        let answer = self.http.send(&request).await?;
+        Ok((request, answer))
     }
 
     /// The server's main token; a login is exchanged for it once.
@@ -179,6 +212,21 @@ const fn passing(error: &ServerError) -> bool {
 
 #[async_trait]
 impl<D: Dialect> MediaServer for MediaBrowser<D> {
+    async fn introduce(&self) -> Result<Introduction> {
+        let http = &self.server.http;
+        let request =
+            http.request(Operation::Identify, "/System/Info/Public", &[], NO_QUERY).header(ACCEPT, "application/json");
+        let answer = http.send(&request).await.map_err(|error| match error.kind() {
+            ErrorKind::NotFound | ErrorKind::Unauthorized | ErrorKind::Forbidden => {
+                error.meaning(ErrorKind::WrongServer, D::NOT_ONE_OF_THEM)
+            }
+            _ => error,
+        })?;
+        let info: SystemInfo = http.json(&request, &answer)?;
+        D::check(&info.version).map_err(|(kind, problem)| http.error(Operation::Identify, kind, problem))?;
+        Ok(Introduction { server_id: info.id, version: info.version })
+    }
+
     async fn identify(&self, now: &(dyn Fn() -> Timestamp + Send + Sync)) -> Result<Identity> {
         let http = &self.server.http;
         let (request, answer) = match self.get(Operation::Identify, "/System/Info").await {
@@ -217,6 +265,19 @@ impl<D: Dialect> MediaServer for MediaBrowser<D> {
             None => self.server.access::<D>().await?.clone(),
         };
         Ok(Box::new(View::<D>::new(Arc::clone(&self.server), access, account.clone())))
+    }
+
+    async fn log_in(&self) -> Result<Option<SecretString>> {
+        let access = self.server.access::<D>().await?;
+        Ok(access.ours.then(|| access.token.clone()))
+    }
+
+    async fn set_webhook(&self, webhook: &Webhook) -> Result<bool> {
+        D::set_webhook(&self.server, webhook).await
+    }
+
+    async fn remove_webhook(&self, mark: &str) -> Result<bool> {
+        D::remove_webhook(&self.server, mark).await
     }
 }
 

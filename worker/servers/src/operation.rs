@@ -16,6 +16,7 @@ pub(crate) enum Operation {
     MarkUnplayed,
     SetPosition,
     ClearPosition,
+    Webhook,
 }
 
 impl Operation {
@@ -35,6 +36,7 @@ impl Operation {
             Self::MarkUnplayed => "mark_unplayed",
             Self::SetPosition => "set_position",
             Self::ClearPosition => "clear_position",
+            Self::Webhook => "webhook",
         }
     }
 
@@ -59,6 +61,7 @@ impl Operation {
             Self::MarkUnplayed => "marking as unplayed",
             Self::SetPosition => "setting a position",
             Self::ClearPosition => "clearing a position",
+            Self::Webhook => "setting the webhook up",
         }
     }
 }

@@ -7,6 +7,7 @@ mod item;
 mod tests;
 mod tv;
 mod view;
+mod webhook;
 
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ use crate::error::{ErrorKind, ServerError};
 use crate::http::{Answer, Http, NO_QUERY, PRODUCT, Request, VERSION, exposed, secret_value};
 use crate::mediabrowser::clock_offset;
 use crate::operation::Operation;
-use crate::{Account, AccountView, Identity, MediaServer, Result};
+use crate::{Account, AccountView, Identity, Introduction, MediaServer, Result, Webhook};
 use dto::{Answered, Root};
 pub(crate) use item::item_of_webhook;
 use view::View;
@@ -135,11 +136,29 @@ impl Plex {
 
 #[async_trait]
 impl MediaServer for Plex {
+    async fn introduce(&self) -> Result<Introduction> {
+        let http = &self.0.http;
+        let request = http.request(Operation::Identify, "/identity", &[], NO_QUERY).header(ACCEPT, "application/json");
+        let other = |error: ServerError| match error.kind() {
+            // Whatever else runs there doesn't know the page, or wants to know who asks.
+            ErrorKind::NotFound | ErrorKind::Unauthorized | ErrorKind::Forbidden => error.meaning(
+                ErrorKind::WrongServer,
+                "what answers there is no Plex Media Server: is the url right, is it the right type?",
+            ),
+            _ => error,
+        };
+        let answer = http.send(&request).await.map_err(other)?;
+        let identity: Answered<Root> = http.json(&request, &answer)?;
+        Ok(Introduction {
+            server_id: identity.container.machine_identifier,
+            version: short(&identity.container.version),
+        })
+    }
+
     async fn identify(&self, now: &(dyn Fn() -> Timestamp + Send + Sync)) -> Result<Identity> {
         let (root, answer) = self.0.root(Operation::Identify).await?;
         let clock_offset = clock_offset(&answer.headers, now());
-        // The part behind the dash is the build.
-        let version = root.version.split('-').next().unwrap_or_default().to_owned();
+        let version = short(&root.version);
         Ok(Identity { server_id: root.machine_identifier, name: root.friendly_name, version, clock_offset })
     }
 
@@ -160,6 +179,23 @@ impl MediaServer for Plex {
         let token = self.0.token_of(account, server_id).await?;
         Ok(Box::new(View::new(Arc::clone(&self.0), token, account.clone())))
     }
+
+    async fn log_in(&self) -> Result<Option<SecretString>> {
+        Ok(None)
+    }
+
+    async fn set_webhook(&self, webhook: &Webhook) -> Result<bool> {
+        self.0.set_webhook(webhook).await
+    }
+
+    async fn remove_webhook(&self, mark: &str) -> Result<bool> {
+        self.0.remove_webhook(mark).await
+    }
+}
+
+/// The part of a version before the dash; behind it is the build.
+fn short(version: &str) -> String {
+    version.split('-').next().unwrap_or_default().to_owned()
 }
 
 /// True for failures that a token of another account would not change.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
-use watchstate_crds::reference::LoginSecretRef;
 use watchstate_crds::{MediaServerSpec, Secret};
+use watchstate_projection::references::{self, Reference};
 
 use crate::secrets::{self, Held, WantedSecrets};
 
@@ -29,50 +29,20 @@ pub fn resolve(
     held: &Held,
     webhook_known: bool,
 ) -> Result<Resolved, Vec<String>> {
-    let mut wanted = Vec::new();
-    let mut want = |field: String, name: &str, key: &str, file: String| {
-        wanted.push((Reference { field, name: name.to_owned(), key: key.to_owned() }, file));
-    };
-    if let Some(token) = &spec.token_secret_ref {
-        want("spec.tokenSecretRef".to_owned(), &token.name, &token.key, secrets::TOKEN.to_owned());
-    }
-    if let Some(login) = &spec.login_secret_ref {
-        for (key, file) in
-            [(LoginSecretRef::USERNAME, secrets::USERNAME), (LoginSecretRef::PASSWORD, secrets::PASSWORD)]
-        {
-            want("spec.loginSecretRef".to_owned(), &login.name, key, file.to_owned());
-        }
-    }
-    if let Some(ca) = spec.tls.as_ref().and_then(|tls| tls.ca_secret_ref.as_ref()) {
-        want("spec.tls.caSecretRef".to_owned(), &ca.name, &ca.key, secrets::CA_CRT.to_owned());
-    }
-    for (index, user) in spec.users.iter().enumerate() {
-        if let Some(token) = &user.token_secret_ref {
-            let file = secrets::of_person(&user.person, secrets::TOKEN);
-            want(format!("spec.users[{index}].tokenSecretRef"), &token.name, &token.key, file);
-        }
-        if let Some(pin) = &user.pin_secret_ref {
-            let file = secrets::of_person(&user.person, secrets::PIN);
-            want(format!("spec.users[{index}].pinSecretRef"), &pin.name, &pin.key, file);
-        }
-    }
-
     let mut resolved = Resolved::default();
     let mut problems = Vec::new();
-    for (reference, file) in wanted {
-        match reference.follow(secrets, file == secrets::CA_CRT) {
-            Ok(None) if !held.contains_key(&file) => problems.push(reference.leads_nowhere()),
+    for reference in references::of_server(spec) {
+        match follow(&reference, secrets) {
+            Ok(None) if !held.contains_key(&reference.file) => problems.push(leads_nowhere(&reference)),
             Ok(secret) => {
-                resolved.secrets.insert(file, secret);
+                resolved.secrets.insert(reference.file, secret);
             }
             Err(problem) => problems.push(problem),
         }
     }
-    if let Some(token) = &spec.webhook.token_secret_ref {
-        let field = "spec.webhook.tokenSecretRef".to_owned();
-        let reference = Reference { field, name: token.name.clone(), key: token.key.clone() };
-        match reference.follow(secrets, false) {
-            Ok(None) if !webhook_known => problems.push(reference.leads_nowhere()),
+    if let Some(reference) = references::of_webhook(spec) {
+        match follow(&reference, secrets) {
+            Ok(None) if !webhook_known => problems.push(leads_nowhere(&reference)),
             Ok(secret) => {
                 resolved.webhook_token_sha256 =
                     secret.as_ref().map(|secret| Sha256::digest(secret.expose_secret().as_bytes()).to_vec());
@@ -86,40 +56,17 @@ pub fn resolve(
     if problems.is_empty() { Ok(resolved) } else { Err(problems) }
 }
 
-struct Reference {
-    field: String,
-    name: String,
-    key: String,
+/// The value; None where the Secret isn't in the files.
+fn follow(reference: &Reference, secrets: &BTreeMap<String, Secret>) -> Result<Option<SecretString>, String> {
+    let Some(secret) = secrets.get(&reference.name) else { return Ok(None) };
+    reference.value(secret).map(Some).map_err(|problem| problem.to_string())
 }
 
-impl Reference {
-    /// The value; None where the Secret isn't in the files.
-    fn follow(&self, secrets: &BTreeMap<String, Secret>, pem: bool) -> Result<Option<SecretString>, String> {
-        let Self { field, name, key } = self;
-        let Some(secret) = secrets.get(name) else { return Ok(None) };
-        let Some(value) = secret.data.get(key) else {
-            let keys: Vec<&str> = secret.data.keys().map(String::as_str).collect();
-            return Err(format!("{field}: Secret {name} has no key {key}; its keys: {}", keys.join(", ")));
-        };
-        let value = secrets::trimmed(value.expose_secret());
-        if value.trim().is_empty() {
-            return Err(format!("{field}: Secret {name}, key {key}, is empty"));
-        }
-        if pem && !value.contains("-----BEGIN CERTIFICATE-----") {
-            return Err(format!("{field}: Secret {name}, key {key}: a certificate in PEM form is expected"));
-        }
-        if !pem && value.contains(char::is_control) {
-            return Err(format!("{field}: Secret {name}, key {key}: one line of text is expected"));
-        }
-        Ok(Some(SecretString::from(value)))
-    }
-
-    fn leads_nowhere(&self) -> String {
-        let Self { field, name, key } = self;
-        format!(
-            "{field}: Secret {name} (key {key}) is not in the files, and no earlier apply left its value: give the Secret, too"
-        )
-    }
+fn leads_nowhere(reference: &Reference) -> String {
+    let Reference { field, name, key, .. } = reference;
+    format!(
+        "{field}: Secret {name} (key {key}) is not in the files, and no earlier apply left its value: give the Secret, too"
+    )
 }
 
 #[cfg(test)]

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use watchstate_crds::{MediaServer, SyncSchedule};
+use watchstate_projection::household::{self, Users};
+use watchstate_projection::policy;
 use watchstate_store::registry::{SchedulePolicy, WantedServer};
 
 use super::credentials::{self, Resolved};
 use super::diff::{self, Action, Change};
 use super::documents::{Documents, Named};
-use super::household::{self, Users};
-use super::project;
 use crate::secrets::{Held, WantedSecrets};
 
 /// What is there now.
@@ -146,7 +146,7 @@ fn wanted(
     held: &Held,
 ) -> Result<(WantedServer, WantedSecrets), Vec<String>> {
     let spec = &server.resource.spec;
-    let kind = project::kind(spec.server_type);
+    let kind = policy::kind(spec.server_type);
     let webhook_known = before.is_some_and(|before| before.webhook_token_sha256.is_some());
     let resolved = credentials::resolve(spec, &documents.secrets, held, webhook_known);
     let mut problems = Vec::new();
@@ -159,7 +159,7 @@ fn wanted(
     }
     match resolved {
         Ok(Resolved { secrets, webhook_token_sha256 }) if problems.is_empty() => {
-            let policy = project::server_policy(spec);
+            let policy = policy::server_policy(spec);
             let name = server.name.clone();
             Ok((WantedServer { name, kind, url: spec.url.clone(), policy, users, webhook_token_sha256 }, secrets))
         }
@@ -183,8 +183,8 @@ fn scheduled(
         .collect();
     let known: Vec<&str> =
         labelled.iter().map(|(name, _)| *name).chain(kept.iter().map(|server| server.name.as_str())).collect();
-    let servers = project::selected(spec.servers.as_ref(), &labelled, &known)?;
-    Ok(project::schedule_policy(spec, servers))
+    let servers = policy::selected(spec.servers.as_ref(), &labelled, &known)?;
+    Ok(policy::schedule_policy(spec, servers))
 }
 
 fn remarks(documents: &Documents, kept: &[&WantedServer]) -> Vec<String> {

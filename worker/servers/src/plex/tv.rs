@@ -28,7 +28,7 @@ impl HomeUser {
 }
 
 impl Server {
-    fn tv_request(
+    pub(super) fn tv_request(
         &self,
         token: &SecretString,
         operation: Operation,
@@ -42,7 +42,7 @@ impl Server {
         Ok(request)
     }
 
-    async fn tv_json<T: DeserializeOwned>(&self, request: &Request) -> Result<T> {
+    pub(super) async fn tv_json<T: DeserializeOwned>(&self, request: &Request) -> Result<T> {
         let answer = self.tv.send(request).await?;
         self.tv.json(request, &answer)
     }

@@ -1,9 +1,37 @@
-//! A person's name as the name of a folder: safe whatever the name is, and never the same for two persons.
+//! How secrets are laid out for a worker: one folder a server, whether a projected Secret volume or a folder on disk.
+//!
+//! `token`, or `username` and `password`; `ca.crt`; `webhook-token`; `users/<person>/token` and `…/pin`, where [`person_folder`] makes `<person>`
+//! of the person's name, safe whatever the name is, and never the same for two persons.
 
 use std::fmt::Write as _;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
+
+/// A Plex token, an API key, an access token.
+pub const TOKEN: &str = "token";
+/// The login's name.
+pub const USERNAME: &str = "username";
+/// The login's password.
+pub const PASSWORD: &str = "password";
+/// Certificates of a private authority, in PEM.
+pub const CA_CRT: &str = "ca.crt";
+/// The token that the server's webhook events carry: shown to whoever sets it up, never needed by a worker.
+pub const WEBHOOK_TOKEN: &str = "webhook-token";
+/// The PIN of an account in a Plex home.
+pub const PIN: &str = "pin";
+/// The folder of the persons' folders.
+pub const USERS: &str = "users";
+
+/// The file of a person's secret, relative to the server's folder: `users/anna/pin`.
+pub fn of_person(person: &str, file: &str) -> String {
+    format!("{USERS}/{}/{file}", person_folder(person))
+}
+
+/// Editors and `echo` end a file with a line break, which belongs to no token or password.
+pub fn trimmed(text: &str) -> &str {
+    text.trim_end_matches(['\n', '\r'])
+}
 
 /// All but `[A-Za-z0-9_.-]`.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-');

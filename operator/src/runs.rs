@@ -1,0 +1,1 @@
+//! What runs came to: read from the `run` table, for the status of schedules and for metrics.
