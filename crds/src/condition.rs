@@ -43,6 +43,10 @@ pub mod reason {
     pub const SECRET_NOT_FOUND: &str = "SecretNotFound";
     /// A Secret exists, a key in it does not.
     pub const SECRET_KEY_MISSING: &str = "SecretKeyMissing";
+    /// A Secret may not be sent to this server: it belongs to another MediaServer, is bound to another URL, or is none for media servers.
+    pub const SECRET_REFUSED: &str = "SecretRefused";
+    /// The operator keeps something in a Secret of a name that somebody else's Secret bears.
+    pub const SECRET_NOT_OURS: &str = "SecretNotOurs";
     /// The database did not answer.
     pub const DATABASE_UNAVAILABLE: &str = "DatabaseUnavailable";
 
@@ -72,6 +76,15 @@ pub mod reason {
     pub const NOT_REQUESTED: &str = "NotRequested";
     /// The server cannot be told (no Plex Pass, no Emby Premiere, no plug-in).
     pub const NOT_SUPPORTED: &str = "NotSupported";
+
+    /// The database refused what the spec says.
+    pub const DATABASE_REFUSED: &str = "DatabaseRefused";
+    /// An account was found, and the token does not open the server for it.
+    pub const ACCESS_REFUSED: &str = "AccessRefused";
+    /// The operator was not told where the webhook is reached.
+    pub const NO_WEBHOOK_URL: &str = "NoWebhookURL";
+    /// The server could not be told just now; it is tried again.
+    pub const REGISTRATION_FAILED: &str = "RegistrationFailed";
 
     /// No server is selected.
     pub const NO_SERVERS: &str = "NoServers";

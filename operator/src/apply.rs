@@ -72,6 +72,38 @@ where
     }
 }
 
+/// Holds an object until the finalizer is taken off. Fails where the object has changed since it was read.
+pub async fn add_finalizer<K>(api: &Api<K>, object: &K, finalizer: &str) -> Result<K, kube::Error>
+where
+    K: Resource + DeserializeOwned + Clone + Debug,
+{
+    let mut finalizers = object.finalizers().to_vec();
+    finalizers.push(finalizer.to_owned());
+    set_finalizers(api, object, &finalizers).await
+}
+
+/// Takes a finalizer off. An object that is gone needs none.
+pub async fn remove_finalizer<K>(api: &Api<K>, object: &K, finalizer: &str) -> Result<(), kube::Error>
+where
+    K: Resource + DeserializeOwned + Clone + Debug,
+{
+    let left: Vec<String> = object.finalizers().iter().filter(|found| *found != finalizer).cloned().collect();
+    match set_finalizers(api, object, &left).await {
+        Err(error) if !is(&error, 404) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The list is not ours alone: it is replaced as it was read, or not at all.
+async fn set_finalizers<K>(api: &Api<K>, object: &K, finalizers: &[String]) -> Result<K, kube::Error>
+where
+    K: Resource + DeserializeOwned + Clone + Debug,
+{
+    let metadata = json!({ "finalizers": finalizers, "resourceVersion": object.resource_version() });
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    api.patch(&object.name_any(), &params, &Patch::Merge(json!({ "metadata": metadata }))).await
+}
+
 /// Whether the API server answered with this code.
 pub fn is(error: &kube::Error, code: u16) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == code)

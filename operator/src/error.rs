@@ -25,9 +25,9 @@ pub enum Error {
     /// The database refused something.
     #[error("the registry could not be read or written")]
     Store(#[from] StoreError),
-    /// The finalizer couldn't be set or taken away.
-    #[error("the finalizer could not be changed")]
-    Finalizer(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// No token can be made.
+    #[error("the system gives no random numbers")]
+    Random,
 }
 
 /// What helps.
@@ -51,10 +51,9 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Kubernetes { source, .. } => of_kubernetes(source),
-            Self::Away(_) => Kind::Waiting,
             Self::Store(error) if error.is_retryable() && !error.is_of_data() => Kind::Transient,
-            Self::Store(_) => Kind::Waiting,
-            Self::Finalizer(_) => Kind::Transient,
+            Self::Away(_) | Self::Store(_) => Kind::Waiting,
+            Self::Random => Kind::Transient,
         }
     }
 }

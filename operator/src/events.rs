@@ -50,8 +50,38 @@ enum Kind {
 }
 
 reasons! {
-    /// MediaServer: it answers, its token is good, its accounts were found.
+    /// MediaServer: all is as the spec asks for; the note says what was found. Nothing to do.
     Ready: Normal, "Probe";
+    /// MediaServer: something is missing that no other event tells, such as the webhook's token. The note says what to do.
+    NotReady: Warning, "Probe";
+    /// MediaServer: the server answers again. Nothing to do.
+    Reachable: Normal, "Probe";
+    /// MediaServer: the server doesn't answer, or another one does. See whether it runs and whether spec.url is right.
+    NotReachable: Warning, "Probe";
+    /// MediaServer: the token is taken again. Nothing to do.
+    Authenticated: Normal, "Probe";
+    /// MediaServer: the token or login is refused, or its Secret can't be used. Put a good one into the Secret; nothing needs a restart.
+    NotAuthenticated: Warning, "Probe";
+    /// MediaServer: all accounts were found again. Nothing to do.
+    UsersResolved: Normal, "Probe";
+    /// MediaServer: an account isn't at the server, or may not be used. Correct spec.users, or its Secrets.
+    UsersNotResolved: Warning, "Probe";
+    /// MediaServer: the registry in the database says what the spec says again. Nothing to do.
+    Registered: Normal, "Register";
+    /// MediaServer: the registry couldn't be written. Bring the database back; it is tried again by itself.
+    NotRegistered: Warning, "Register";
+    /// MediaServer: the server was told to send its events here. Nothing to do.
+    WebhookRegistered: Normal, "RegisterWebhook";
+    /// MediaServer: the server couldn't be told. The note says what it needs; or enter the address by hand.
+    WebhookNotRegistered: Warning, "RegisterWebhook";
+    /// MediaServer: the server no longer sends its events here, since the resource goes. Nothing to do.
+    WebhookRemoved: Normal, "RemoveWebhook";
+    /// MediaServer: the resource goes, and the server still sends its events here, where they are refused. Remove the webhook at the server by hand.
+    WebhookLeft: Warning, "RemoveWebhook";
+    /// MediaServer: the webhook's token was replaced as asked for. Where the address was entered by hand, enter the new token.
+    WebhookTokenRotated: Normal, "RotateWebhookToken";
+    /// MediaServer: username and password were exchanged for a token. Nothing to do.
+    LoggedIn: Normal, "LogIn";
 }
 
 /// Tells events. Cheap to clone.

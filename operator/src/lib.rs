@@ -11,6 +11,7 @@ pub mod error;
 pub mod events;
 pub mod lease;
 pub mod media_server;
+pub mod observe;
 pub mod runs;
 pub mod sync_schedule;
 
@@ -69,6 +70,7 @@ pub async fn run(args: Args, metrics: Arc<Metrics>, stop: CancellationToken, clo
         tokio::join!(
             media_server::controller(context.clone(), stop.clone()),
             sync_schedule::controller(context.clone(), stop.clone()),
+            runs::export(&context, &stop),
         );
     };
     let exit = tokio::select! {

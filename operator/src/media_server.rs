@@ -1,12 +1,433 @@
-//! The MediaServer controller.
+//! The MediaServer controller. A reconcile is a short list of steps, each a file:
+//!
+//! [`secrets`] and [`owned`] (what the server is reached with, and what its events carry) → [`probe`] (does it answer, does it take the token, who
+//! watches there), no more often than the interval says ([`memory`]) → [`registration`] (the webhook at the server) → [`registry`] (the database) →
+//! [`status`] (conditions, events). [`goodbye`] is the end of a resource. Only the middle talks to media servers, and none of it writes a token anywhere
+//! but into the Secrets that it owns.
 
+pub mod goodbye;
+pub mod memory;
+pub mod owned;
+pub mod probe;
+pub mod registration;
+pub mod registry;
+pub mod secrets;
+pub mod status;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures::channel::mpsc;
+use futures::{StreamExt, TryStreamExt, stream};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Secret;
+use kube::core::PartialObjectMeta;
+use kube::runtime::controller::{Action, Config};
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::{Controller, Predicate, PredicateConfig, WatchStreamExt, predicates};
+use kube::{Api, ResourceExt};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use watchstate_crds::condition::{READY, State, find, reason};
+use watchstate_crds::{MediaServer, MediaServerStatus, annotation};
+use watchstate_projection::household::{self, Users};
+use watchstate_projection::references;
+use watchstate_runtime::redact;
 
+use self::memory::{Inputs, Memory, Remembered};
+use self::owned::WebhookToken;
+use self::probe::{Answer, Findings, Question, Verdict};
+use self::secrets::{Gathered, Lack};
+use self::status::Outcome;
 use crate::context::Context;
+use crate::error::{self, Error, Kind};
+use crate::{apply, observe};
+
+/// So many servers are asked at a time; some take all the time they may.
+const CONCURRENCY: u16 = 64;
+
+/// What all reconciles share.
+pub struct Shared {
+    /// The surroundings.
+    pub context: Arc<Context>,
+    /// All MediaServers of the namespace.
+    pub servers: Store<MediaServer>,
+    /// What is remembered of them.
+    pub memory: Memory,
+}
 
 /// Works on MediaServers until `stop`, then lets what was begun finish.
-pub async fn controller(_context: Arc<Context>, stop: CancellationToken) {
-    stop.cancelled().await;
+pub async fn controller(context: Arc<Context>, stop: CancellationToken) {
+    let (servers, writer) = reflector::store();
+    let shared = Arc::new(Shared { context: context.clone(), servers: servers.clone(), memory: Memory::default() });
+    let gone = Arc::new(Notify::new());
+    let (told, household) = mpsc::unbounded();
+    let api = Api::<MediaServer>::namespaced(context.client.clone(), &context.namespace);
+    let mut noticed =
+        Noticed { memory: shared.memory.clone(), gone: gone.clone(), household: told, persons: BTreeMap::new() };
+    let changes = watcher(api, watcher::Config::default())
+        .default_backoff()
+        .reflect(writer)
+        .inspect_ok(move |event| noticed.notice(event))
+        .applied_objects()
+        // Not by its own status.
+        .predicate_filter(
+            predicates::generation.combine(predicates::annotations).combine(predicates::finalizers),
+            PredicateConfig::default(),
+        );
+    // Of Secrets only the metadata is watched, so that none is held in memory; those that are needed are read when they are.
+    let secrets = Api::<PartialObjectMeta<Secret>>::namespaced(context.client.clone(), &context.namespace);
+    let secrets = watcher(secrets, watcher::Config::default())
+        .default_backoff()
+        .touched_objects()
+        .predicate_filter(predicates::resource_version, PredicateConfig::default());
+    let known = servers.clone();
+    let working = Controller::for_stream(changes, servers.clone())
+        .with_config(Config::default().concurrency(CONCURRENCY))
+        .watches_stream(secrets, move |secret| naming(&known.state(), &secret.name_any()))
+        .reconcile_all_on(stream::select(context.database.returns(), household))
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
+        .run(reconcile, failed, shared)
+        .for_each(async |done| {
+            if let Err(error) = done {
+                tracing::debug!("{}", redact::chain(&error));
+            }
+        });
+    tokio::join!(working, sweeping(&context, &servers, &gone, &stop));
+    goodbye::let_all_go(&context).await;
+}
+
+/// What is noticed on the way from the watch to the reconciles.
+struct Noticed {
+    memory: Memory,
+    gone: Arc<Notify>,
+    household: mpsc::UnboundedSender<()>,
+    /// Who watches where, by the servers' names.
+    persons: BTreeMap<String, Vec<String>>,
+}
+
+impl Noticed {
+    fn notice(&mut self, event: &Event<MediaServer>) {
+        match event {
+            Event::Apply(server) => {
+                let persons = server.spec.users.iter().map(|user| user.person.clone()).collect();
+                if self.persons.insert(server.name_any(), persons) != self.persons.get(&server.name_any()).cloned() {
+                    self.household_changed();
+                }
+            }
+            Event::InitApply(server) => {
+                let persons = server.spec.users.iter().map(|user| user.person.clone()).collect();
+                self.persons.insert(server.name_any(), persons);
+            }
+            Event::Delete(server) => {
+                self.memory.forget(&server.uid().unwrap_or_default());
+                self.persons.remove(&server.name_any());
+                self.household_changed();
+                self.gone.notify_one();
+            }
+            Event::InitDone => self.gone.notify_one(),
+            Event::Init => self.persons.clear(),
+        }
+    }
+
+    /// A server that names nobody belongs to the one person of the household, whoever that is now.
+    fn household_changed(&self) {
+        // Nobody listens once the controller ends.
+        self.household.unbounded_send(()).ok();
+    }
+}
+
+/// The servers whose reconcile depends on a Secret: those that name it, and those that own it.
+fn naming(servers: &[Arc<MediaServer>], secret: &str) -> Vec<ObjectRef<MediaServer>> {
+    let names = |server: &MediaServer| {
+        let own = server.name_any();
+        references::of_server(&server.spec)
+            .iter()
+            .chain(&references::of_webhook(&server.spec))
+            .any(|it| it.name == secret)
+            || references::login_secret(&own) == secret
+            || references::webhook_secret(&own) == secret
+    };
+    servers.iter().filter(|server| names(server)).map(|server| ObjectRef::from_obj(server.as_ref())).collect()
+}
+
+/// Keeps the registry free of servers that have no resource any more.
+async fn sweeping(context: &Context, servers: &Store<MediaServer>, gone: &Notify, stop: &CancellationToken) {
+    let mut returns = Box::pin(context.database.returns());
+    loop {
+        tokio::select! {
+            () = gone.notified() => {}
+            Some(()) = returns.next() => {}
+            () = stop.cancelled() => return,
+        }
+        let ready = tokio::select! {
+            ready = servers.wait_until_ready() => ready.is_ok(),
+            () = stop.cancelled() => return,
+        };
+        let (true, Ok(store)) = (ready, context.database.store()) else { continue };
+        let there: BTreeSet<String> = servers.state().iter().map(|server| server.name_any()).collect();
+        match goodbye::sweep(&store, &there).await {
+            Ok(swept) if swept.is_empty() => {}
+            Ok(swept) => tracing::info!("gone from the registry: {}", swept.join(", ")),
+            Err(error) => tracing::warn!("the registry couldn't be swept: {}", redact::chain(&error)),
+        }
+    }
+}
+
+/// One pass over a server.
+pub async fn reconcile(server: Arc<MediaServer>, shared: Arc<Shared>) -> Result<Action, Error> {
+    let metrics = shared.context.metrics.clone();
+    observe::reconcile(&metrics, "MediaServer", async {
+        if server.metadata.deletion_timestamp.is_some() {
+            goodbye::let_go(&shared, &server).await?;
+            return Ok(Action::await_change());
+        }
+        if server.spec.suspend {
+            return suspend(&shared, &server).await;
+        }
+        settle(&shared, &server).await
+    })
+    .await
+}
+
+/// When a pass that broke off is tried again.
+pub fn failed(server: Arc<MediaServer>, error: &Error, shared: Arc<Shared>) -> Action {
+    tracing::warn!(server = server.name_any(), "{}", redact::chain(error));
+    let context = &shared.context;
+    error::requeue(error.kind(), failing_for(&server, context.clock.now()), &context.jitter)
+}
+
+/// All steps, each with what the ones before it found.
+async fn settle(shared: &Shared, server: &MediaServer) -> Result<Action, Error> {
+    let context = &shared.context;
+    let now = context.clock.now();
+    if server.status.is_none() {
+        write_status(shared, server, &status::pending(server, now)).await?;
+    }
+    let people = people(server, &shared.servers.state());
+    let gathered = secrets::gather(context, server).await?;
+    let token = owned::webhook_token(context, server).await?;
+    let found = look(shared, server, &people, &gathered).await?;
+    let token_known = token.as_ref().ok().and_then(Option::as_ref);
+    let (webhook_registered, webhook) = register_webhook(shared, server, &found, token_known).await?;
+    let registered = project(shared, server, &people, token_known, Some(&found.remembered.findings)).await;
+
+    let outcome = Outcome {
+        findings: &found.remembered.findings,
+        webhook: token.map(|token| token.map(|token| token.status)).map_err(|lack| lack.verdict()),
+        webhook_registered,
+        registered: registered.clone(),
+        requested_at: requested(server),
+    };
+    let wanted = status::of(server, &outcome, context.clock.now());
+    shared.memory.keep(&uid(server), Remembered { webhook, ..found.remembered.clone() });
+    tell(shared, server, &wanted).await?;
+    let left = found.remembered.due_at.duration_since(context.clock.now());
+    let left = Duration::try_from(left).unwrap_or_default();
+    // A registry that couldn't be written is tried sooner than the server is asked again.
+    Ok(match (registered.state, error::wait(registered.helps, Duration::ZERO)) {
+        (State::True, _) | (_, None) => Action::requeue(left),
+        (_, Some(wait)) => Action::requeue(left.min(context.jitter.spread(wait))),
+    })
+}
+
+/// Leaves the server alone, and tells the registry so that everybody does.
+async fn suspend(shared: &Shared, server: &MediaServer) -> Result<Action, Error> {
+    let people = people(server, &shared.servers.state());
+    let registered = project(shared, server, &people, None, None).await;
+    tell(shared, server, &status::suspended(server, &registered, shared.context.clock.now())).await?;
+    Ok(match error::wait(registered.helps, Duration::ZERO) {
+        Some(wait) if registered.state != State::True => Action::requeue(shared.context.jitter.spread(wait)),
+        _ => Action::await_change(),
+    })
+}
+
+/// What is known of a server.
+struct Found {
+    /// It was asked just now.
+    fresh: bool,
+    remembered: Remembered,
+}
+
+/// Asks the server, if it is time to; else what was found the last time.
+async fn look(
+    shared: &Shared,
+    server: &MediaServer,
+    people: &Result<Users, String>,
+    gathered: &Result<Gathered, Lack>,
+) -> Result<Found, Error> {
+    let context = &shared.context;
+    let mut inputs = Inputs {
+        generation: server.metadata.generation,
+        requested_at: requested(server),
+        secrets: gathered.as_ref().map(|gathered| gathered.versions.clone()).map_err(|lack| lack.message.clone()),
+        kept: gathered.as_ref().is_ok_and(|gathered| gathered.kept.is_some()),
+        people: people.clone(),
+    };
+    let now = context.clock.now();
+    let before = shared.memory.of(&uid(server));
+    if let Some(remembered) = before.as_ref().filter(|remembered| !remembered.is_due(&inputs, now)) {
+        return Ok(Found { fresh: false, remembered: remembered.clone() });
+    }
+    let (findings, client) = match gathered {
+        Err(lack) => (Findings::lacking(lack), None),
+        Ok(gathered) => {
+            let unchanged = before.as_ref().filter(|before| before.inputs == inputs);
+            let known = server.status.as_ref().and_then(|status| status.server.as_ref());
+            let question = Question {
+                server,
+                people,
+                gathered,
+                known: known.map(|identity| identity.id.as_str()),
+                before: unchanged.map(|before| before.findings.as_ref()),
+            };
+            let Answer { mut findings, client, exchanged } = probe::ask(context, &question).await;
+            if let (Some(token), Some(login)) = (&exchanged, &gathered.login) {
+                match owned::keep_token(context, server, token, login).await? {
+                    Ok(()) => inputs.kept = true,
+                    Err(lack) => findings.authenticated = lack.verdict(),
+                }
+            }
+            (findings, client)
+        }
+    };
+    let wait = context.jitter.spread(next_look(server, &findings, context.clock.now()));
+    let due_at = SignedDuration::try_from(wait).ok().and_then(|wait| context.clock.now().checked_add(wait).ok());
+    let webhook = before.and_then(|before| before.webhook);
+    let remembered =
+        Remembered { inputs, due_at: due_at.unwrap_or(now), findings: Arc::new(findings), client, webhook };
+    Ok(Found { fresh: true, remembered })
+}
+
+/// When the server is asked again: by its interval; sooner while it may heal by itself.
+fn next_look(server: &MediaServer, findings: &Findings, now: Timestamp) -> Duration {
+    let interval = server.spec.interval.get();
+    let helps = [&findings.reachable, &findings.authenticated, &findings.users_resolved]
+        .into_iter()
+        .find(|verdict| verdict.state != State::True)
+        .map(|verdict| verdict.helps);
+    match helps {
+        Some(kind) => error::wait(kind, failing_for(server, now)).map_or(interval, |wait| wait.min(interval)),
+        None => interval,
+    }
+}
+
+/// The webhook at the server as asked for; the finalizer is there before it, and goes after it.
+async fn register_webhook(
+    shared: &Shared,
+    server: &MediaServer,
+    found: &Found,
+    token: Option<&WebhookToken>,
+) -> Result<(Verdict, Option<([u8; 32], Verdict)>), Error> {
+    let context = &shared.context;
+    let client = found.remembered.client.as_deref();
+    if !registration::is_wanted(server) {
+        if goodbye::is_held(server) {
+            match client {
+                None => return Ok((registration::unasked(), None)),
+                Some(client) => match registration::remove(client, server).await {
+                    Ok(_) => goodbye::release(context, server).await?,
+                    Err(why) => return Ok((registration::left(&why), None)),
+                },
+            }
+        }
+        return Ok((registration::not_asked_for(server), None));
+    }
+    let Some(webhook) = registration::webhook(server, context.webhook_url.as_ref(), token) else {
+        return Ok((registration::lacking(context.webhook_url.as_ref()), None));
+    };
+    let fingerprint = registration::fingerprint(&webhook);
+    let said = found.remembered.webhook.clone().filter(|(said, _)| *said == fingerprint && !found.fresh);
+    if let Some(said) = said {
+        return Ok((said.1.clone(), Some(said)));
+    }
+    let Some(client) = client else { return Ok((registration::unasked(), None)) };
+    if !goodbye::is_held(server) {
+        let api = Api::namespaced(context.client.clone(), &context.namespace);
+        apply::add_finalizer(&api, server, goodbye::FINALIZER)
+            .await
+            .map_err(Error::kubernetes("setting the finalizer"))?;
+    }
+    let verdict = registration::set(client, &webhook).await;
+    Ok((verdict.clone(), Some((fingerprint, verdict))))
+}
+
+/// The registry as the resource says, with what was found.
+async fn project(
+    shared: &Shared,
+    server: &MediaServer,
+    people: &Result<Users, String>,
+    token: Option<&WebhookToken>,
+    findings: Option<&Findings>,
+) -> Verdict {
+    let context = &shared.context;
+    let away = |why: String| Verdict::fails(reason::DATABASE_UNAVAILABLE, why, Kind::Waiting);
+    let people = match people {
+        Ok(people) => people,
+        Err(problem) => return Verdict::fails(reason::INVALID_SPEC, problem.clone(), Kind::Stalled),
+    };
+    let store = match context.database.store() {
+        Ok(store) => store,
+        Err(error) => return away(error.to_string()),
+    };
+    let fresh = server.status.as_ref().is_none_or(|status| status.server.is_none());
+    let projection = registry::Projection { wanted: registry::wanted(server, people, token), findings, fresh };
+    match registry::project(&store, &projection, context.clock.now()).await {
+        Ok(_) => Verdict::holds(reason::REGISTERED, "the registry says what the spec says"),
+        Err(error) if error.is_of_data() => {
+            Verdict::fails(reason::DATABASE_REFUSED, redact::chain(&error), Kind::Stalled)
+        }
+        Err(error) => away(redact::chain(&error)),
+    }
+}
+
+/// Writes the status where it has changed, and tells of what people should hear of.
+async fn tell(shared: &Shared, server: &MediaServer, wanted: &MediaServerStatus) -> Result<(), Error> {
+    write_status(shared, server, wanted).await?;
+    for (reason, note) in status::transitions(server.status.as_ref(), wanted) {
+        shared.context.events.publish(server, reason, &note).await;
+    }
+    Ok(())
+}
+
+async fn write_status(shared: &Shared, server: &MediaServer, wanted: &MediaServerStatus) -> Result<(), Error> {
+    let context = &shared.context;
+    let api = Api::<MediaServer>::namespaced(context.client.clone(), &context.namespace);
+    apply::apply_status(&api, &server.name_any(), wanted, server.status.as_ref())
+        .await
+        .map(drop)
+        .map_err(Error::kubernetes("writing the status"))
+}
+
+/// Who watches at the server: those that it names, else the one person of the household.
+fn people(server: &MediaServer, all: &[Arc<MediaServer>]) -> Result<Users, String> {
+    let named = |server: &MediaServer| -> Users {
+        server.spec.users.iter().map(|user| (user.person.clone(), user.account.clone())).collect()
+    };
+    let name = server.name_any();
+    let others: Vec<Users> = all.iter().filter(|other| other.name_any() != name).map(|other| named(other)).collect();
+    household::settle(&[(&name, named(server))], &others).into_iter().next().unwrap_or_else(|| Ok(Users::new()))
+}
+
+fn uid(server: &MediaServer) -> String {
+    server.uid().unwrap_or_default()
+}
+
+fn requested(server: &MediaServer) -> Option<String> {
+    server.annotations().get(annotation::REQUESTED_AT).cloned()
+}
+
+/// For how long it has not been ready.
+fn failing_for(server: &MediaServer, now: Timestamp) -> Duration {
+    let conditions = server.status.as_ref().map(|status| &status.conditions[..]).unwrap_or_default();
+    find(conditions, READY)
+        .filter(|ready| ready.status == State::False.as_str())
+        .and_then(|ready| Duration::try_from(now.duration_since(ready.last_transition_time.0)).ok())
+        .unwrap_or_default()
 }

@@ -8,6 +8,7 @@ pub mod library;
 pub mod unplays;
 
 use serde::Serialize;
+use watchstate_projection::policy;
 use watchstate_runtime::Exit;
 use watchstate_servers::{AccountView, Library};
 use watchstate_store::registry::{self, Account, Server};
@@ -186,7 +187,7 @@ pub async fn note_libraries<'a>(
             name: library.title.clone(),
             content: library::word(&library.content).to_owned(),
             supported: library.content.supported(),
-            selected: selected(server, library),
+            selected: policy::takes_part(&server.policy, library),
         };
         let library_id = registry::put_library(connection, server.id, &row).await?;
         if row.selected && row.supported {
@@ -194,15 +195,6 @@ pub async fn note_libraries<'a>(
         }
     }
     Ok(part)
-}
-
-/// True when the household wants the library: by title or id, excludes before includes.
-fn selected(server: &Server, library: &Library) -> bool {
-    let names = |list: &[String]| {
-        list.iter().any(|name| *name == library.id || name.to_lowercase() == library.title.to_lowercase())
-    };
-    let policy = &server.policy;
-    !names(&policy.exclude) && (policy.include.is_empty() || names(&policy.include))
 }
 
 impl Counts {

@@ -7,6 +7,7 @@ use watchstate_crds::sync_schedule::ServerSelection;
 use watchstate_crds::{Duration, MediaServerSpec, ServerType, SyncScheduleSpec};
 use watchstate_domain::item::ServerKind;
 use watchstate_domain::policy::{self, BrakePolicy, ProgressPolicy};
+use watchstate_servers::Library;
 use watchstate_store::registry::{PathRule, SchedulePolicy, ServerPolicy};
 
 /// What runs there.
@@ -107,6 +108,14 @@ pub fn selected(
             .to_owned());
     }
     Ok(sorted(chosen))
+}
+
+/// True when the household wants the library: by title or id, excludes before includes.
+pub fn takes_part(policy: &ServerPolicy, library: &Library) -> bool {
+    let names = |list: &[String]| {
+        list.iter().any(|name| *name == library.id || name.to_lowercase() == library.title.to_lowercase())
+    };
+    !names(&policy.exclude) && (policy.include.is_empty() || names(&policy.include))
 }
 
 fn sorted(mut names: Vec<String>) -> Vec<String> {

@@ -79,6 +79,31 @@ pub fn of_server(spec: &MediaServerSpec) -> Vec<Reference> {
     references
 }
 
+/// The Secret in which the operator keeps the token that a login was exchanged for.
+pub fn login_secret(server: &str) -> String {
+    format!("{server}-login")
+}
+
+/// The Secret in which the operator keeps a webhook's token that it made.
+pub fn webhook_secret(server: &str) -> String {
+    format!("{server}-webhook")
+}
+
+/// What a worker pod mounts for a server: as [`of_server`], with the token that the operator has exchanged in the place of a login.
+pub fn mounted(server: &str, spec: &MediaServerSpec) -> Vec<Reference> {
+    let mut references = of_server(spec);
+    if spec.login_secret_ref.is_some() {
+        references.retain(|reference| ![layout::USERNAME, layout::PASSWORD].contains(&reference.file.as_str()));
+        references.push(Reference {
+            field: "spec.loginSecretRef".to_owned(),
+            name: login_secret(server),
+            key: layout::TOKEN.to_owned(),
+            file: layout::TOKEN.to_owned(),
+        });
+    }
+    references
+}
+
 /// The token that a server's webhook events carry, where the resource names one.
 pub fn of_webhook(spec: &MediaServerSpec) -> Option<Reference> {
     spec.webhook.token_secret_ref.as_ref().map(|token| Reference {

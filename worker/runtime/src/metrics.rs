@@ -22,6 +22,8 @@ const REQUEST_SECONDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.
 const DURABLE_SECONDS: [f64; 11] = [0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 5.0];
 /// Below a second is the aim with a follower running, minutes is the way by scheduled jobs.
 const DELIVERY_SECONDS: [f64; 12] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 600.0, 3_600.0, 86_400.0];
+/// Nothing to do takes a few requests to the API server, a probe a few to a media server, and one that is away its time-outs.
+const RECONCILE_SECONDS: [f64; 10] = [0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
 /// From an import that finds nothing new to the first reading of everything.
 const RUN_SECONDS: [f64; 11] = [0.5, 1.0, 2.5, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3_600.0];
 
@@ -72,6 +74,15 @@ metrics! {
         /// Events that wait on local disk for the database. Alert when they stay.
         spooled_events: Gauge<OfComponent>;
 
+        /// Passes of the operator over its resources, by how they ended. Alert on a share of failed ones.
+        reconciles_total: Counter<Reconciled>;
+        /// How long a pass took, servers' answers included.
+        reconcile_duration_seconds: Histogram<OfResource>, buckets RECONCILE_SECONDS;
+        /// Requests to the API server, watches included, by the code of the answer; 0: there was none.
+        api_requests_total: Counter<ApiRequest>;
+        /// 1 for the operator that leads. Alert when the sum isn't 1.
+        operator_leading: Gauge<()>;
+
         /// How long runs took, by how they ended.
         run_duration_seconds: Histogram<Run>, buckets RUN_SECONDS;
         /// When a run of this verb last ended well, in seconds since 1970. Alert when it is older than two of its schedules.
@@ -80,6 +91,12 @@ metrics! {
 }
 
 labels! {
+    /// A pass over a resource and how it ended.
+    Reconciled { resource: &'static str, outcome: ReconcileOutcome }
+    /// A kind of resource.
+    OfResource { resource: &'static str }
+    /// A request to the API server: its method and the code of the answer.
+    ApiRequest { method: &'static str, code: &'static str }
     /// Which program.
     Build { name: &'static str, version: &'static str }
     /// A server alone.
@@ -257,6 +274,19 @@ label_values! {
         Backup = "backup",
         /// Reads files.
         Restore = "restore",
+    }
+    /// How a pass over a resource ended.
+    ReconcileOutcome {
+        /// Carried through, whatever it found.
+        Done = "done",
+        /// Somebody must change something.
+        Stalled = "stalled",
+        /// Something else must come first.
+        Waiting = "waiting",
+        /// Tried again.
+        Failed = "failed",
+        /// Ended in the middle: the lease was lost.
+        Abandoned = "abandoned",
     }
     /// How a run ended.
     RunOutcome {
@@ -458,6 +488,7 @@ mod tests {
         check(OutboxState::ALL, OutboxState::as_str);
         check(Verb::ALL, Verb::as_str);
         check(RunOutcome::ALL, RunOutcome::as_str);
+        check(ReconcileOutcome::ALL, ReconcileOutcome::as_str);
         assert_eq!(Kind::named("Jellyfin"), Some(Kind::Jellyfin));
         assert_eq!(Kind::named("Kodi"), None);
         for exit in Exit::ALL {

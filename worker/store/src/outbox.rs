@@ -385,6 +385,19 @@ pub async fn depth(connection: &mut Connection, account_id: i64) -> Result<(u64,
     Ok((unsigned(row.pending), unsigned(row.dead)))
 }
 
+/// How many writes wait at each server, and how many were given up, by the server's name.
+pub async fn depths(connection: &mut Connection) -> Result<Vec<(String, u64, u64)>> {
+    let rows = sqlx::query!(
+        r#"select s.name, count(*) filter (where o.state = 'pending') as "pending!", count(*) filter (where o.state = 'dead') as "dead!"
+           from server s left join account a on a.server_id = s.id
+               left join outbox o on o.account_id = a.id and o.state in ('pending', 'dead')
+           group by s.name order by s.name"#,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.name, unsigned(row.pending), unsigned(row.dead))).collect())
+}
+
 /// Lets waiting entries of an account be tried at once, whatever their backoff; with `dead` the given-up ones too. Returns how many.
 pub async fn retry(
     connection: &mut Connection,

@@ -244,14 +244,21 @@ pub struct Plan {
     /// The account, for applying it.
     #[serde(skip)]
     pub account_id: i64,
+    /// What the run did.
+    #[serde(skip)]
+    pub verb: String,
+    /// The SyncSchedule that asked for the run; none for an event's.
+    #[serde(skip)]
+    pub schedule: Option<String>,
 }
 
 /// The plans, newest first; only those that wait unless `all`. `id`: only that one.
 pub async fn list(connection: &mut Connection, all: bool, id: Option<i64>) -> Result<Vec<Plan>> {
     let rows = sqlx::query!(
-        r#"select p.id, p.run_id, s.name as server, person.name as person, p.state, p.played_total, p.created_at, p.decided_at, p.account_id,
+        r#"select p.id, p.run_id, s.name as server, person.name as person, p.state, p.played_total, p.created_at, p.decided_at, p.account_id, r.verb, r.schedule,
                (select count(*) from plan_item pi where pi.plan_id = p.id) as "unplays!"
-           from plan p join account a on a.id = p.account_id join server s on s.id = a.server_id join person on person.id = a.person_id
+           from plan p join run r on r.id = p.run_id join account a on a.id = p.account_id join server s on s.id = a.server_id
+               join person on person.id = a.person_id
            where ($1 or p.state = 'held' or p.id = $2) and ($2::bigint is null or p.id = $2) and p.state <> 'collecting'
            order by p.id desc"#,
         all,
@@ -272,6 +279,8 @@ pub async fn list(connection: &mut Connection, all: bool, id: Option<i64>) -> Re
             created_at: row.created_at.to_jiff(),
             decided_at: row.decided_at.map(Stamp::to_jiff),
             account_id: row.account_id,
+            verb: row.verb,
+            schedule: row.schedule,
         })
         .collect())
 }

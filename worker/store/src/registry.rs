@@ -205,6 +205,56 @@ pub async fn servers(connection: &mut Connection) -> Result<Vec<Server>> {
         .collect()
 }
 
+/// A server with all that belongs to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Registered {
+    /// The server.
+    pub server: Server,
+    /// Its accounts, by person.
+    pub accounts: Vec<Account>,
+    /// SHA-256 of the webhook's token.
+    pub webhook_token_sha256: Option<Vec<u8>>,
+}
+
+/// A server by its name, with all that belongs to it.
+pub async fn registered(connection: &mut Connection, name: &str) -> Result<Option<Registered>> {
+    let row = sqlx::query!(
+        r#"select id, name, kind, url, policy as "policy: Json<ServerPolicy>", remote_id, remote_name, version, clock_offset_ms, contacted_at,
+               webhook_token_sha256
+           from server where name = $1"#,
+        name,
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let kind = row.kind.parse().map_err(|_| StoreError::Inconsistent {
+        table: "server",
+        column: "kind",
+        found: row.kind.clone(),
+    })?;
+    let accounts = sqlx::query_as!(
+        Account,
+        r#"select a.id, a.server_id, a.person_id, p.name as person, a.configured, a.remote_id, a.remote_name
+           from account a join person p on p.id = a.person_id where a.server_id = $1 order by p.name, a.id"#,
+        row.id,
+    )
+    .fetch_all(connection)
+    .await?;
+    let server = Server {
+        id: row.id,
+        name: row.name,
+        kind,
+        url: row.url,
+        policy: row.policy.0,
+        remote_id: row.remote_id,
+        remote_name: row.remote_name,
+        version: row.version,
+        clock_offset: ClockOffset(row.clock_offset_ms),
+        contacted_at: crate::stamp::read(row.contacted_at),
+    };
+    Ok(Some(Registered { server, accounts, webhook_token_sha256: row.webhook_token_sha256 }))
+}
+
 /// The accounts of all servers, by server and person.
 pub async fn accounts(connection: &mut Connection) -> Result<Vec<Account>> {
     let rows = sqlx::query!(

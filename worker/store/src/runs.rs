@@ -90,18 +90,24 @@ pub struct Run {
     pub error: Option<String>,
 }
 
-/// The newest runs first, at most `limit`.
-pub async fn list(connection: &mut Connection, limit: i64) -> Result<Vec<Run>> {
-    let rows = sqlx::query!(
-        r#"select id, job, verb, server_name, schedule, dry_run, started_at, finished_at, outcome, counts, error
-           from run order by id desc limit $1"#,
-        limit,
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Run {
+/// As the database has it.
+struct Row {
+    id: i64,
+    job: Uuid,
+    verb: String,
+    server_name: Option<String>,
+    schedule: Option<String>,
+    dry_run: bool,
+    started_at: Stamp,
+    finished_at: Option<Stamp>,
+    outcome: Option<String>,
+    counts: Value,
+    error: Option<String>,
+}
+
+impl From<Row> for Run {
+    fn from(row: Row) -> Self {
+        Self {
             id: row.id,
             job: row.job,
             verb: row.verb,
@@ -113,8 +119,63 @@ pub async fn list(connection: &mut Connection, limit: i64) -> Result<Vec<Run>> {
             outcome: row.outcome,
             counts: row.counts,
             error: row.error,
-        })
-        .collect())
+        }
+    }
+}
+
+/// The newest runs first, at most `limit`.
+pub async fn list(connection: &mut Connection, limit: i64) -> Result<Vec<Run>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select id, job, verb, server_name, schedule, dry_run, started_at, finished_at, outcome, counts, error
+           from run order by id desc limit $1"#,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(Run::from).collect())
+}
+
+/// The runs of the newest process of each verb that has ended, for a schedule: one run a server.
+pub async fn latest(connection: &mut Connection, schedule: &str) -> Result<Vec<Run>> {
+    let rows = sqlx::query_as!(Row,
+        r#"with ended as (
+               select distinct on (verb) verb, job from run
+               where schedule = $1 and finished_at is not null and outcome is distinct from 'busy' order by verb, id desc
+           )
+           select r.id, r.job, r.verb, r.server_name, r.schedule, r.dry_run, r.started_at, r.finished_at, r.outcome, r.counts, r.error
+           from ended join run r on r.job = ended.job and r.verb = ended.verb and r.schedule = $1 order by r.id"#,
+        schedule,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(Run::from).collect())
+}
+
+/// Runs that ended at or after a moment, the oldest first, at most `limit`.
+pub async fn ended_since(connection: &mut Connection, since: Timestamp, limit: i64) -> Result<Vec<Run>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select id, job, verb, server_name, schedule, dry_run, started_at, finished_at, outcome, counts, error
+           from run where finished_at >= $1 order by finished_at, id limit $2"#,
+        bind(since),
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(Run::from).collect())
+}
+
+/// When a run of each verb last ended well; for one schedule, or whoever asked for it.
+pub async fn successes(connection: &mut Connection, schedule: Option<&str>) -> Result<Vec<(String, Timestamp)>> {
+    let rows = sqlx::query!(
+        r#"select verb, max(finished_at) as "at!: Stamp" from run
+           where outcome = 'done' and finished_at is not null and ($1::text is null or schedule = $1) group by verb"#,
+        schedule,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.verb, row.at.to_jiff())).collect())
 }
 
 /// What pruning removed, or would remove.
