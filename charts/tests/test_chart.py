@@ -401,7 +401,7 @@ class Operator(unittest.TestCase):
             self.assertNotIn("deletecollection", rule["verbs"])
             self.assertNotIn("pods/exec", rule["resources"])
         self.assertEqual([rule for rule in rules if "resourceNames" in rule], [
-            {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["watchstate-operator"], "verbs": ["get", "patch", "update"]},
+            {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["watchstate-operator"], "verbs": ["get", "update"]},
         ])
         binding = named(self.documents, "RoleBinding")
         self.assertEqual(binding["roleRef"]["kind"], "Role")

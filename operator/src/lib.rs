@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod args;
+pub mod client;
 pub mod context;
 pub mod database;
 pub mod error;
@@ -12,6 +13,7 @@ pub mod events;
 pub mod lease;
 pub mod media_server;
 pub mod observe;
+pub mod rights;
 pub mod runs;
 pub mod sync_schedule;
 
@@ -19,7 +21,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use kube::Client;
 use tokio_util::sync::CancellationToken;
 use watchstate_runtime::Exit;
 use watchstate_runtime::admin::{self, AdminServer, Readiness};
@@ -43,7 +44,7 @@ pub async fn run(args: Args, metrics: Arc<Metrics>, stop: CancellationToken, clo
         .await
         .context("no cluster: neither a pod's service account nor a kubeconfig was found")?;
     let namespace = args.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-    let client = Client::try_from(config).context("no client for this cluster can be made")?;
+    let client = client::counted(config, metrics.clone()).context("no client for this cluster can be made")?;
     let me = args.pod_name.clone().unwrap_or_else(host_name);
 
     let readiness = Readiness::new(stop.clone());

@@ -99,7 +99,7 @@ mod tests {
         let at = |second| Timestamp::from_second(second).unwrap();
         let first = taken(&LeaseSpec::default(), "me", at(1));
         let renewed = taken(&first, "me", at(5));
-        assert_eq!((renewed.lease_transitions, renewed.acquire_time), (Some(1), Some(MicroTime(at(1)))));
+        assert_eq!((renewed.lease_transitions, renewed.acquire_time.clone()), (Some(1), Some(MicroTime(at(1)))));
         let gone = released(&renewed, at(6));
         assert_eq!(decide(&gone, Duration::ZERO, "other"), Move::Take);
         let other = taken(&gone, "other", at(7));

@@ -214,7 +214,28 @@ mod tests {
         let server =
             testing::server("jellyfin", "type: Jellyfin, url: 'http://jellyfin:8096', loginSecretRef: {name: root}");
         let made = secret(&server, "jellyfin-login", &"s3cret".into(), [(ONLY_FOR, server.spec.url.clone())]);
-        insta::assert_yaml_snapshot!(made, @r"");
+        insta::assert_yaml_snapshot!(made, @r#"
+        apiVersion: v1
+        kind: Secret
+        data:
+          token: czNjcmV0
+        metadata:
+          annotations:
+            watchstate.dev/url: "http://jellyfin:8096"
+          labels:
+            app.kubernetes.io/managed-by: watchstate-operator
+            app.kubernetes.io/part-of: watchstate
+            watchstate.dev/mediaserver: jellyfin
+          name: jellyfin-login
+          namespace: media
+          ownerReferences:
+            - apiVersion: watchstate.dev/v1alpha1
+              controller: true
+              kind: MediaServer
+              name: jellyfin
+              uid: uid-of-jellyfin
+        type: Opaque
+        "#);
     }
 
     #[test]

@@ -106,7 +106,7 @@ fn each_run_is_counted_once_however_often_it_is_read() {
     assert_eq!(ended.since, at(42), "a minute before the last");
     assert_eq!(ids(ended.new_ones(vec![run(1, "a", "done"), run(2, "a", "done"), run(3, "a", "done")])), [3]);
     assert_eq!(ended.since, at(43));
-    assert_eq!(ids(ended.new_ones(vec![run(3, "a", "done")])), [], "nothing new");
+    assert!(ended.new_ones(vec![run(3, "a", "done")]).is_empty(), "nothing new");
     let batch: Vec<Run> = (4..4 + BATCH).map(|id| Run { finished_at: Some(at(200)), ..run(id, "a", "done") }).collect();
     assert_eq!(ended.new_ones(batch.clone()).len(), batch.len());
     assert_eq!(ended.since, at(200), "a full batch isn't read for ever");
