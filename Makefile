@@ -9,7 +9,7 @@ WITH_POSTGRES = $(CARGO) run --quiet --package watchstate-tests --bin with-postg
 
 # How long `make fuzz` stays with each parser.
 SECONDS ?= 60
-BINARIES = --package watchstate-worker --package watchstate-webhook
+BINARIES = --package watchstate-operator --package watchstate-worker --package watchstate-webhook
 # What was just built together is run as it is: built again by itself it would get other features, and take as long again.
 BUILT = WATCHSTATE_BUILT=1 $(or $(CARGO_TARGET_DIR),target)
 

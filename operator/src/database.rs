@@ -62,6 +62,8 @@ impl Database {
             Some((found, there))
         })
         .filter_map(async |found| found.then_some(()))
+        // One whose keeper is gone never comes back.
+        .chain(stream::pending())
     }
 }
 

@@ -66,8 +66,10 @@ pub async fn run(args: Args, metrics: Arc<Metrics>, stop: CancellationToken, clo
         events: Events::new(client.clone(), &me),
     });
     tracing::info!(namespace, name = me, "standing for election");
+    context.metrics.operator_leading.set(&(), 0.0);
     let candidate = Candidate::new(client, &namespace, &me, clock);
     let work = || async {
+        let _leading = observe::leading(&context.metrics);
         tokio::join!(
             media_server::controller(context.clone(), stop.clone()),
             sync_schedule::controller(context.clone(), stop.clone()),

@@ -27,7 +27,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::PartialObjectMeta;
-use kube::runtime::controller::{Action, Config};
+use kube::runtime::controller::{self, Action, Config};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{Controller, Predicate, PredicateConfig, WatchStreamExt, predicates};
@@ -51,6 +51,8 @@ use crate::{apply, observe};
 
 /// So many servers are asked at a time; some take all the time they may.
 const CONCURRENCY: u16 = 64;
+/// How long what was begun may take once the process shall end: a server that hangs must not cost us the time to give the lease up.
+const DRAIN: Duration = Duration::from_secs(15);
 
 /// What all reconciles share.
 pub struct Shared {
@@ -94,12 +96,20 @@ pub async fn controller(context: Arc<Context>, stop: CancellationToken) {
         .reconcile_all_on(stream::select(context.database.returns(), household))
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(reconcile, failed, shared)
-        .for_each(async |done| {
-            if let Err(error) = done {
-                tracing::debug!("{}", redact::chain(&error));
+        .for_each(async |done| match done {
+            Ok(_) => {}
+            Err(controller::Error::QueueError(error)) => {
+                tracing::warn!("the watch of MediaServers or Secrets begins anew: {}", redact::chain(&error));
             }
+            Err(error) => tracing::debug!("{}", redact::chain(&error)),
         });
-    tokio::join!(working, sweeping(&context, &servers, &gone, &stop));
+    let work = async { tokio::join!(working, sweeping(&context, &servers, &gone, &stop)) };
+    tokio::select! {
+        _ = work => {}
+        () = async { stop.cancelled().await; tokio::time::sleep(DRAIN).await } => {
+            tracing::warn!("some servers were still being asked; they are asked again by whoever leads next");
+        }
+    }
     goodbye::let_all_go(&context).await;
 }
 
@@ -197,6 +207,7 @@ pub async fn reconcile(server: Arc<MediaServer>, shared: Arc<Shared>) -> Result<
 }
 
 /// When a pass that broke off is tried again.
+#[expect(clippy::needless_pass_by_value, reason = "the controller's signature")]
 pub fn failed(server: Arc<MediaServer>, error: &Error, shared: Arc<Shared>) -> Action {
     tracing::warn!(server = server.name_any(), "{}", redact::chain(error));
     let context = &shared.context;

@@ -27,6 +27,23 @@ pub async fn reconcile<T>(
     done
 }
 
+/// Shows that this process leads, until it is dropped.
+pub fn leading(metrics: &Arc<Metrics>) -> Leading {
+    metrics.operator_leading.set(&(), 1.0);
+    Leading(metrics.clone())
+}
+
+/// See [`leading`].
+#[derive(Debug)]
+#[must_use = "dropped at once, nobody leads"]
+pub struct Leading(Arc<Metrics>);
+
+impl Drop for Leading {
+    fn drop(&mut self) {
+        self.0.operator_leading.set(&(), 0.0);
+    }
+}
+
 /// A reconcile under way. Dropped in the middle, since the lease was lost, it counts as abandoned.
 struct Guard {
     metrics: Arc<Metrics>,

@@ -13,6 +13,7 @@ mod describe;
 mod items;
 mod libraries;
 mod marks;
+mod notifications;
 mod routes;
 mod select;
 mod sessions;

@@ -28,8 +28,8 @@ pub use clock::{Clock, TimeSource};
 pub use flavor::Flavor;
 pub(crate) use household::hex;
 pub use model::{
-    Content, HistoryEntry, ItemId, Kind, Library, LibraryId, Media, Model, Session, Settings, StatePatch, User, UserId,
-    UserState, Write, WriteSeen,
+    Content, HistoryEntry, ItemId, Kind, Library, LibraryId, Media, Model, Notifications, PLUGIN, Session, Settings,
+    StatePatch, User, UserId, UserState, Write, WriteSeen,
 };
 pub use new::{NewEpisode, NewMovie};
 pub use state::Caller;

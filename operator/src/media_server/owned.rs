@@ -110,23 +110,21 @@ pub async fn webhook_token(
         let usable = !token.expose_secret().is_empty() && (rotation.is_none() || rotated == rotation.as_ref());
         usable.then(|| (token, rotated.cloned()))
     });
-    let (token, handled) = match kept {
-        Some(kept) => kept,
-        None => {
-            let token = random().ok_or_else(|| Error::Random)?;
-            // The Secret says itself which request it answers: a reconcile that is cut off here rotates once and not twice.
-            let annotations = rotation.iter().map(|rotation| (ROTATION, rotation.clone()));
-            if let Err(lack) = write(context, server, &secret(server, &name, &token, annotations)).await? {
-                return Ok(Err(lack));
-            }
-            if found.is_some() {
-                let note = format!(
-                    "The webhook's token in the Secret {name} was replaced; events with the old one are refused"
-                );
-                context.events.publish(server, Reason::WebhookTokenRotated, &note).await;
-            }
-            (token, rotation)
+    let (token, handled) = if let Some(kept) = kept {
+        kept
+    } else {
+        let token = random().ok_or(Error::Random)?;
+        // The Secret says itself which request it answers: a reconcile that is cut off here rotates once and not twice.
+        let annotations = rotation.iter().map(|rotation| (ROTATION, rotation.clone()));
+        if let Err(lack) = write(context, server, &secret(server, &name, &token, annotations)).await? {
+            return Ok(Err(lack));
         }
+        if found.is_some() {
+            let note =
+                format!("The webhook's token in the Secret {name} was replaced; events with the old one are refused");
+            context.events.publish(server, Reason::WebhookTokenRotated, &note).await;
+        }
+        (token, rotation)
     };
     let status = WebhookStatus {
         path: PATH.to_owned(),

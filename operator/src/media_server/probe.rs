@@ -128,9 +128,8 @@ pub struct Answer {
 /// Asks one thing after the other, until one goes wrong.
 pub async fn ask(context: &Context, question: &Question<'_>) -> Answer {
     let mut findings = Findings::nothing(reason::PENDING, "not asked yet");
-    let (client, exchanged) = match admitted(context, question, &mut findings).await {
-        Ok(admitted) => admitted,
-        Err(()) => return Answer { findings, client: None, exchanged: None },
+    let Ok((client, exchanged)) = admitted(context, question, &mut findings).await else {
+        return Answer { findings, client: None, exchanged: None };
     };
     if let Err(error) = people(question, client.as_ref(), &mut findings).await {
         let problem = redact::chain(&error);

@@ -4,7 +4,7 @@
 use crate::http::{Call, Group};
 use crate::world::Flavor;
 
-use super::{Context, Handled, items, libraries, marks, sessions, system, users};
+use super::{Context, Handled, items, libraries, marks, notifications, sessions, system, users};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,12 @@ static ROUTES: &[Route] = {
         route("GET /System/Configuration", Both, Admin, Other, system::configuration),
         route("GET /Branding/Configuration", Both, Anyone, Other, system::branding),
         route("GET /QuickConnect/Enabled", Jellyfin, Anyone, Other, system::quick_connect),
-        route("GET /Plugins", Both, Admin, Other, system::plugins),
+        route("GET /Plugins", Both, Admin, Other, notifications::plugins),
+        route("GET /Plugins/{id}/Configuration", Jellyfin, Admin, Other, notifications::configuration),
+        route("POST /Plugins/{id}/Configuration", Jellyfin, Admin, Other, notifications::configure),
+        route("GET /Notifications/Services/Configured", Emby, Known, Other, notifications::configured),
+        route("POST /Notifications/Services/Configured", Emby, Known, Other, notifications::notify),
+        route("DELETE /Notifications/Services/Configured", Emby, Known, Other, notifications::forget),
         route("GET /health", Jellyfin, Anyone, Identity, system::health),
 
         route("GET /Users", Both, Known, Login, users::list),

@@ -117,7 +117,3 @@ pub(super) fn branding(_: &Context<'_>) -> Handled {
 pub(super) fn quick_connect(_: &Context<'_>) -> Handled {
     Ok(Answer::json(&json!(false)))
 }
-
-pub(super) fn plugins(_: &Context<'_>) -> Handled {
-    Ok(Answer::json(&json!([])))
-}

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::document::Document;
 use super::{Asked, Pin, code};
 use crate::http::Answer;
+use crate::webhook::{Target, Webhooks};
 use crate::world::User;
 
 /// `GET /api/v2/user`.
@@ -202,6 +203,13 @@ pub(super) fn set_webhooks(asked: &Asked<'_>) -> Answer {
         urls = listed.iter().filter_map(Value::as_str).map(str::to_owned).collect();
     }
     if !asked.tv.edit(|state| state.without_pass) {
+        // All servers of the account send to all of its addresses from now on.
+        for server in asked.tv.servers() {
+            if server.world.read(|model| model.owner().is_some_and(|owner| owner.id == asked.user.id)) {
+                let webhooks = urls.iter().filter_map(|url| Webhooks::start(&server.world, Target::new(url)).ok());
+                server.world.webhooks().set_up(webhooks.collect());
+            }
+        }
         asked.tv.edit(|state| state.webhooks.insert(asked.user.id.clone(), urls));
     }
     let answer = webhooks(asked);

@@ -16,12 +16,19 @@ struct Hooks {
     /// Weak, so that a webhook ends with its handle.
     all: Vec<Weak<Delivery>>,
     kept: Vec<Webhooks>,
+    set_up: Vec<Webhooks>,
 }
 
 impl Registry {
     /// Keeps a webhook running as long as the world, or until [`clear`](Self::clear).
     pub fn keep(&self, webhooks: Webhooks) {
         self.with(|hooks| hooks.kept.push(webhooks));
+    }
+
+    /// Keeps those that are set up at the server itself, in the place of all that were before.
+    pub fn set_up(&self, webhooks: Vec<Webhooks>) {
+        // The old ones end behind the lock, which their end may want.
+        drop(self.with(|hooks| std::mem::replace(&mut hooks.set_up, webhooks)));
     }
 
     /// Looks at the webhooks that were given to [`keep`](Self::keep).

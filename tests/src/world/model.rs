@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::flavor::Flavor;
 
@@ -44,6 +45,9 @@ pub struct Model {
     pub history: Vec<HistoryEntry>,
     /// What came in through the API, oldest first.
     pub writes: Vec<WriteSeen>,
+    /// Webhooks as they are set up at the server.
+    #[serde(default)]
+    pub notifications: Notifications,
     /// The next number for ids that are numbers.
     pub next_id: u64,
     /// Raised by a rescan, so that ids made from paths differ from before.
@@ -51,6 +55,28 @@ pub struct Model {
     /// Where shows (library, title) and their seasons were last found: a hint that saves a look at every item.
     #[serde(skip)]
     pub(crate) folders: BTreeMap<(LibraryId, String, Option<u32>), ItemId>,
+}
+
+/// The id of Jellyfin's plug-in *Webhook*.
+pub const PLUGIN: &str = "71552a5a5c5c4350a2aeebe451a30173";
+
+/// Webhooks as an administrator sets them up, in the servers' own words.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Notifications {
+    /// Jellyfin: the configuration of the plug-in *Webhook*; none: it isn't installed.
+    pub plugin: Option<Value>,
+    /// Emby: the notifications of all users.
+    pub emby: Vec<Value>,
+    /// Emby: there is no Premiere, and no notifications.
+    pub without_premiere: bool,
+}
+
+impl Default for Notifications {
+    fn default() -> Self {
+        let plugin = json!({ "ServerUrl": "", "GenericOptions": [], "DiscordOptions": [] });
+        Self { plugin: Some(plugin), emby: Vec::new(), without_premiere: false }
+    }
 }
 
 /// Server settings that change rules.

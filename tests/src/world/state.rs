@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use super::WorldError;
 use super::flavor::Flavor;
-use super::model::{ItemId, Kind, Library, LibraryId, Media, Model, Session, Settings, User, UserId, UserState};
+use super::model::{
+    ItemId, Kind, Library, LibraryId, Media, Model, Notifications, Session, Settings, User, UserId, UserState,
+};
 
 /// Who a token belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +51,7 @@ impl Model {
                 min_resume_seconds: 300,
                 legacy_authorization: flavor.accepts_legacy_authorization(),
             },
+            notifications: Notifications::default(),
             users: Vec::new(),
             api_keys: BTreeMap::new(),
             libraries: Vec::new(),

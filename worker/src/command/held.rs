@@ -143,6 +143,8 @@ mod tests {
             created_at: Timestamp::UNIX_EPOCH,
             decided_at: None,
             account_id: 1,
+            verb: "import".into(),
+            schedule: None,
         }
     }
 

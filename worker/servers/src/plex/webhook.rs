@@ -70,3 +70,71 @@ impl Server {
 fn others<'u>(urls: &'u [String], mark: &str) -> Vec<&'u str> {
     urls.iter().map(String::as_str).filter(|url| !webhook::bears(url, mark)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use url::form_urlencoded;
+    use watchstate_domain::item::ServerKind;
+    use wiremock::MockServer;
+
+    use super::*;
+    use crate::testing::{answers, assert_harmless, client, refuses};
+
+    fn ours() -> Webhook {
+        Webhook {
+            url: "https://home.example/webhook".parse().unwrap(),
+            token: "hunter2".into(),
+            mark: "uid-1".to_owned(),
+            name: "plex".to_owned(),
+        }
+    }
+
+    /// The addresses of the last list that was written; None: none was.
+    async fn written(server: &MockServer) -> Option<Vec<String>> {
+        let requests = server.received_requests().await.unwrap();
+        let request = requests.iter().rev().find(|request| request.method == Method::POST)?;
+        Some(form_urlencoded::parse(&request.body).into_owned().map(|(_, url)| url).collect())
+    }
+
+    #[tokio::test]
+    async fn our_address_takes_the_place_of_our_old_one_and_those_of_others_stay() {
+        let (other, old) = ("http://other.example/", "http://old.example/?watchstate=uid-1&apikey=x");
+        let now = "https://home.example/webhook?watchstate=uid-1&apikey=hunter2";
+        let cases: [(&[&str], Option<&[&str]>); 4] = [
+            (&[], Some(&[now])),
+            (&[other], Some(&[other, now])),
+            (&[old, other], Some(&[other, now])),
+            (&[now, other], None),
+        ];
+        for (before, after) in cases {
+            let server = MockServer::start().await;
+            let listed: Vec<_> = before.iter().map(|url| json!({ "url": url })).collect();
+            answers(&server, "GET", WEBHOOKS, json!(listed)).await;
+            answers(&server, "POST", WEBHOOKS, json!([])).await;
+            let changed = client(ServerKind::Plex, &server).set_webhook(&ours()).await.unwrap();
+            assert_eq!(changed, after.is_some());
+            let after = after.map(|urls| urls.iter().map(|url| (*url).to_owned()).collect::<Vec<_>>());
+            assert_eq!(written(&server).await, after, "{before:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_last_address_is_taken_away_by_an_empty_field() {
+        let server = MockServer::start().await;
+        answers(&server, "GET", WEBHOOKS, json!([{ "url": "http://old.example/?watchstate=uid-1" }])).await;
+        answers(&server, "POST", WEBHOOKS, json!([])).await;
+        assert!(client(ServerKind::Plex, &server).remove_webhook("uid-1").await.unwrap());
+        assert_eq!(written(&server).await, Some(vec![String::new()]));
+    }
+
+    #[tokio::test]
+    async fn an_account_without_plex_pass_is_told_so() {
+        let server = MockServer::start().await;
+        refuses(&server, "GET", WEBHOOKS, 403).await;
+        let error = client(ServerKind::Plex, &server).set_webhook(&ours()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains("Plex Pass"), "{error}");
+        assert_harmless(&error);
+    }
+}
