@@ -15,10 +15,9 @@ pub mod secrets;
 pub mod status;
 #[cfg(test)]
 mod testing;
-#[cfg(test)]
-mod tests;
+mod watching;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,8 +27,8 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::PartialObjectMeta;
 use kube::runtime::controller::{self, Action, Config};
-use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::reflector::{self, Store};
+use kube::runtime::watcher::{self, watcher};
 use kube::runtime::{Controller, Predicate, PredicateConfig, WatchStreamExt, predicates};
 use kube::{Api, ResourceExt};
 use tokio::sync::Notify;
@@ -37,14 +36,15 @@ use tokio_util::sync::CancellationToken;
 use watchstate_crds::condition::{READY, State, find, reason};
 use watchstate_crds::{MediaServer, MediaServerStatus, annotation};
 use watchstate_projection::household::{self, Users};
-use watchstate_projection::references;
 use watchstate_runtime::redact;
+use watchstate_servers::MediaServer as Client;
 
 use self::memory::{Inputs, Memory, Remembered};
 use self::owned::WebhookToken;
 use self::probe::{Answer, Findings, Question, Verdict};
 use self::secrets::{Gathered, Lack};
 use self::status::Outcome;
+use self::watching::{Noticed, naming};
 use crate::context::Context;
 use crate::error::{self, Error, Kind};
 use crate::{apply, observe};
@@ -71,8 +71,7 @@ pub async fn controller(context: Arc<Context>, stop: CancellationToken) {
     let gone = Arc::new(Notify::new());
     let (told, household) = mpsc::unbounded();
     let api = Api::<MediaServer>::namespaced(context.client.clone(), &context.namespace);
-    let mut noticed =
-        Noticed { memory: shared.memory.clone(), gone: gone.clone(), household: told, persons: BTreeMap::new() };
+    let mut noticed = Noticed::new(shared.memory.clone(), gone.clone(), told);
     let changes = watcher(api, watcher::Config::default())
         .default_backoff()
         .reflect(writer)
@@ -111,60 +110,6 @@ pub async fn controller(context: Arc<Context>, stop: CancellationToken) {
         }
     }
     goodbye::let_all_go(&context).await;
-}
-
-/// What is noticed on the way from the watch to the reconciles.
-struct Noticed {
-    memory: Memory,
-    gone: Arc<Notify>,
-    household: mpsc::UnboundedSender<()>,
-    /// Who watches where, by the servers' names.
-    persons: BTreeMap<String, Vec<String>>,
-}
-
-impl Noticed {
-    fn notice(&mut self, event: &Event<MediaServer>) {
-        match event {
-            Event::Apply(server) => {
-                let persons = server.spec.users.iter().map(|user| user.person.clone()).collect();
-                if self.persons.insert(server.name_any(), persons) != self.persons.get(&server.name_any()).cloned() {
-                    self.household_changed();
-                }
-            }
-            Event::InitApply(server) => {
-                let persons = server.spec.users.iter().map(|user| user.person.clone()).collect();
-                self.persons.insert(server.name_any(), persons);
-            }
-            Event::Delete(server) => {
-                self.memory.forget(&server.uid().unwrap_or_default());
-                self.persons.remove(&server.name_any());
-                self.household_changed();
-                self.gone.notify_one();
-            }
-            Event::InitDone => self.gone.notify_one(),
-            Event::Init => self.persons.clear(),
-        }
-    }
-
-    /// A server that names nobody belongs to the one person of the household, whoever that is now.
-    fn household_changed(&self) {
-        // Nobody listens once the controller ends.
-        self.household.unbounded_send(()).ok();
-    }
-}
-
-/// The servers whose reconcile depends on a Secret: those that name it, and those that own it.
-fn naming(servers: &[Arc<MediaServer>], secret: &str) -> Vec<ObjectRef<MediaServer>> {
-    let names = |server: &MediaServer| {
-        let own = server.name_any();
-        references::of_server(&server.spec)
-            .iter()
-            .chain(&references::of_webhook(&server.spec))
-            .any(|it| it.name == secret)
-            || references::login_secret(&own) == secret
-            || references::webhook_secret(&own) == secret
-    };
-    servers.iter().filter(|server| names(server)).map(|server| ObjectRef::from_obj(server.as_ref())).collect()
 }
 
 /// Keeps the registry free of servers that have no resource any more.
@@ -261,9 +206,18 @@ async fn suspend(shared: &Shared, server: &MediaServer) -> Result<Action, Error>
 
 /// What is known of a server.
 struct Found {
-    /// It was asked just now.
+    /// It was asked just now, by this client where it took the token.
     fresh: bool,
+    client: Option<Arc<dyn Client>>,
     remembered: Remembered,
+}
+
+impl Found {
+    /// A client of a server that took the token.
+    fn client(&self, context: &Context, server: &MediaServer) -> Option<Arc<dyn Client>> {
+        let again = || probe::connect(context, server, self.remembered.access.clone()?).ok();
+        self.client.clone().or_else(again)
+    }
 }
 
 /// Asks the server, if it is time to; else what was found the last time.
@@ -284,10 +238,10 @@ async fn look(
     let now = context.clock.now();
     let before = shared.memory.of(&uid(server));
     if let Some(remembered) = before.as_ref().filter(|remembered| !remembered.is_due(&inputs, now)) {
-        return Ok(Found { fresh: false, remembered: remembered.clone() });
+        return Ok(Found { fresh: false, client: None, remembered: remembered.clone() });
     }
-    let (findings, client) = match gathered {
-        Err(lack) => (Findings::lacking(lack), None),
+    let (findings, client, access) = match gathered {
+        Err(lack) => (Findings::lacking(lack), None, None),
         Ok(gathered) => {
             let unchanged = before.as_ref().filter(|before| before.inputs == inputs);
             let known = server.status.as_ref().and_then(|status| status.server.as_ref());
@@ -298,22 +252,22 @@ async fn look(
                 known: known.map(|identity| identity.id.as_str()),
                 before: unchanged.map(|before| before.findings.as_ref()),
             };
-            let Answer { mut findings, client, exchanged } = probe::ask(context, &question).await;
+            let Answer { mut findings, client, access, exchanged } = probe::ask(context, &question).await;
             if let (Some(token), Some(login)) = (&exchanged, &gathered.login) {
                 match owned::keep_token(context, server, token, login).await? {
                     Ok(()) => inputs.kept = true,
                     Err(lack) => findings.authenticated = lack.verdict(),
                 }
             }
-            (findings, client)
+            (findings, client, access)
         }
     };
     let wait = context.jitter.spread(next_look(server, &findings, context.clock.now()));
     let due_at = SignedDuration::try_from(wait).ok().and_then(|wait| context.clock.now().checked_add(wait).ok());
     let webhook = before.and_then(|before| before.webhook);
     let remembered =
-        Remembered { inputs, due_at: due_at.unwrap_or(now), findings: Arc::new(findings), client, webhook };
-    Ok(Found { fresh: true, remembered })
+        Remembered { inputs, due_at: due_at.unwrap_or(now), findings: Arc::new(findings), access, webhook };
+    Ok(Found { fresh: true, client, remembered })
 }
 
 /// When the server is asked again: by its interval; sooner while it may heal by itself.
@@ -337,12 +291,11 @@ async fn register_webhook(
     token: Option<&WebhookToken>,
 ) -> Result<(Verdict, Option<([u8; 32], Verdict)>), Error> {
     let context = &shared.context;
-    let client = found.remembered.client.as_deref();
     if !registration::is_wanted(server) {
         if goodbye::is_held(server) {
-            match client {
+            match found.client(context, server) {
                 None => return Ok((registration::unasked(), None)),
-                Some(client) => match registration::remove(client, server).await {
+                Some(client) => match registration::remove(client.as_ref(), server).await {
                     Ok(_) => goodbye::release(context, server).await?,
                     Err(why) => return Ok((registration::left(&why), None)),
                 },
@@ -358,14 +311,14 @@ async fn register_webhook(
     if let Some(said) = said {
         return Ok((said.1.clone(), Some(said)));
     }
-    let Some(client) = client else { return Ok((registration::unasked(), None)) };
+    let Some(client) = found.client(context, server) else { return Ok((registration::unasked(), None)) };
     if !goodbye::is_held(server) {
         let api = Api::namespaced(context.client.clone(), &context.namespace);
         apply::add_finalizer(&api, server, goodbye::FINALIZER)
             .await
             .map_err(Error::kubernetes("setting the finalizer"))?;
     }
-    let verdict = registration::set(client, &webhook).await;
+    let verdict = registration::set(client.as_ref(), &webhook).await;
     Ok((verdict.clone(), Some((fingerprint, verdict))))
 }
 

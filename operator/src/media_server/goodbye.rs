@@ -63,9 +63,9 @@ pub async fn release(context: &Context, server: &MediaServer) -> Result<(), Erro
 
 async fn take_away(shared: &Shared, server: &MediaServer) -> Result<bool, String> {
     // With the Secrets deleted in the same breath, what is remembered may be all that is left to reach the server with.
-    let remembered = shared.memory.of(&server.uid().unwrap_or_default()).and_then(|remembered| remembered.client);
+    let remembered = shared.memory.of(&server.uid().unwrap_or_default()).and_then(|remembered| remembered.access);
     let client = match remembered {
-        Some(client) => client,
+        Some(access) => probe::connect(&shared.context, server, access).map_err(|error| redact::chain(&error))?,
         None => reached(&shared.context, server).await?,
     };
     registration::remove(client.as_ref(), server).await

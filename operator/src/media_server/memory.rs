@@ -6,9 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use watchstate_projection::household::Users;
-use watchstate_servers::MediaServer as Client;
 
-use super::probe::{Findings, Verdict};
+use super::probe::{Access, Findings, Verdict};
 use super::secrets::Version;
 
 /// All that decides about what a probe finds, apart from the server itself.
@@ -35,8 +34,8 @@ pub struct Remembered {
     pub due_at: Timestamp,
     /// What was found.
     pub findings: Arc<Findings>,
-    /// The client, where the server took the token.
-    pub client: Option<Arc<dyn Client>>,
+    /// With what it was reached, where it took the token: enough to say goodbye to it when its Secrets are gone.
+    pub access: Option<Access>,
     /// The webhook that was set up there, as a hash of all that it says, and what came of it.
     pub webhook: Option<([u8; 32], Verdict)>,
 }
@@ -91,7 +90,7 @@ mod tests {
             inputs: inputs.clone(),
             due_at: at(300),
             findings: Arc::new(Findings::nothing("Pending", "")),
-            client: None,
+            access: None,
             webhook: None,
         };
         let version = Version { uid: "u".into(), resource_version: "2".into() };

@@ -115,12 +115,21 @@ pub struct Question<'a> {
     pub before: Option<&'a Findings>,
 }
 
+/// With what a server was reached. Kept in place of the client, whose store of certificates is large.
+#[derive(Debug, Clone)]
+pub struct Access {
+    credentials: Credentials,
+    ca_pem: Option<Vec<u8>>,
+}
+
 /// What came of the questions.
 pub struct Answer {
     /// What was found.
     pub findings: Findings,
     /// The client, where the server took the token.
     pub client: Option<Arc<dyn Client>>,
+    /// With what that was.
+    pub access: Option<Access>,
     /// The token that the login was exchanged for just now.
     pub exchanged: Option<SecretString>,
 }
@@ -129,13 +138,17 @@ pub struct Answer {
 pub async fn ask(context: &Context, question: &Question<'_>) -> Answer {
     let mut findings = Findings::nothing(reason::PENDING, "not asked yet");
     let Ok((client, exchanged)) = admitted(context, question, &mut findings).await else {
-        return Answer { findings, client: None, exchanged: None };
+        return Answer { findings, client: None, access: None, exchanged: None };
     };
     if let Err(error) = people(question, client.as_ref(), &mut findings).await {
         let problem = redact::chain(&error);
         findings.users_resolved = Verdict::fails(reason::UNREACHABLE, problem, helps(&error));
     }
-    Answer { findings, client: Some(client), exchanged }
+    let gathered = question.gathered;
+    let token = exchanged.clone().or_else(|| gathered.kept.clone()).or_else(|| gathered.credentials.token.clone());
+    let credentials = Credentials { token, login: None, accounts: gathered.credentials.accounts.clone() };
+    let access = Access { credentials, ca_pem: gathered.ca_pem.clone() };
+    Answer { findings, client: Some(client), access: Some(access), exchanged }
 }
 
 /// A client whose token the server takes.
@@ -150,11 +163,16 @@ async fn admitted(
         findings.users_resolved = Verdict::unknown(reason::UNREACHABLE, why);
     };
     let kept = gathered.kept.clone();
-    let credentials = |token: Option<SecretString>| match token {
-        Some(token) => Credentials { token: Some(token), login: None, accounts: gathered.credentials.accounts.clone() },
-        None => gathered.credentials.clone(),
+    let access = |token: Option<SecretString>| Access {
+        credentials: match token {
+            Some(token) => {
+                Credentials { token: Some(token), login: None, accounts: gathered.credentials.accounts.clone() }
+            }
+            None => gathered.credentials.clone(),
+        },
+        ca_pem: gathered.ca_pem.clone(),
     };
-    let mut client = match connect(context, server, gathered, credentials(kept.clone())) {
+    let mut client = match connect(context, server, access(kept.clone())) {
         Ok(client) => client,
         Err(error) => {
             findings.reachable = Verdict::fails(reason::UNREACHABLE, redact::chain(&error), Kind::Stalled);
@@ -187,7 +205,7 @@ async fn admitted(
     let mut identified = client.identify(&now).await;
     // The token that we keep may have been revoked: the login is still there.
     if kept.is_some() && identified.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unauthorized) {
-        client = connect(context, server, gathered, credentials(None)).map_err(drop)?;
+        client = connect(context, server, access(None)).map_err(drop)?;
         identified = client.identify(&now).await;
     }
     let exchanged = match (&identified, &server.spec.login_secret_ref) {
@@ -220,12 +238,8 @@ async fn admitted(
     }
 }
 
-fn connect(
-    context: &Context,
-    server: &MediaServer,
-    gathered: &Gathered,
-    credentials: Credentials,
-) -> watchstate_servers::Result<Arc<dyn Client>> {
+/// A client. Sends nothing yet.
+pub fn connect(context: &Context, server: &MediaServer, access: Access) -> watchstate_servers::Result<Arc<dyn Client>> {
     let mut policy = policy::server_policy(&server.spec);
     policy.timeout_ms = policy.timeout_ms.min(u64::try_from(PATIENCE.as_millis()).unwrap_or(u64::MAX));
     let name = server.name_any();
@@ -235,8 +249,8 @@ fn connect(
         // The schema has read it already.
         url: Url::parse(&server.spec.url).unwrap_or_else(|_| context.plex_tv.clone()),
         policy: &policy,
-        credentials,
-        ca_pem: gathered.ca_pem.clone(),
+        credentials: access.credentials,
+        ca_pem: access.ca_pem,
     };
     // What servers list us as: the same for as long as the resource lives.
     let client_id = server.uid().unwrap_or_else(|| name.clone());
