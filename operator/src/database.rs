@@ -54,6 +54,15 @@ impl Database {
         self.there.borrow().clone().ok_or(Away)
     }
 
+    /// Waits until it is there, though not for long: it may stay away.
+    pub async fn settle(&self) {
+        let mut there = self.there.clone();
+        let found = there.wait_for(Option::is_some);
+        if !matches!(tokio::time::timeout(PATIENCE, found).await, Ok(Ok(_))) {
+            tracing::warn!("the database isn't there; everything else goes on without it");
+        }
+    }
+
     /// An item each time it is back.
     pub fn returns(&self) -> impl Stream<Item = ()> + Send + 'static {
         stream::unfold(self.there.clone(), async |mut there| {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use kube::runtime::controller::Action;
+use watchstate_runtime::redact;
 use watchstate_store::StoreError;
 
 use crate::context::Jitter;
@@ -12,12 +13,12 @@ use crate::database::Away;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The API server refused something, or didn't answer.
-    #[error("{what} failed")]
+    #[error("{what} failed: {}", words(.cause))]
     Kubernetes {
         /// What was tried.
         what: &'static str,
         /// Why it failed.
-        source: Box<kube::Error>,
+        cause: Box<kube::Error>,
     },
     /// The database is away.
     #[error(transparent)]
@@ -44,17 +45,25 @@ pub enum Kind {
 impl Error {
     /// An error of the API server. For `map_err`.
     pub fn kubernetes(what: &'static str) -> impl FnOnce(kube::Error) -> Self {
-        move |source| Self::Kubernetes { what, source: Box::new(source) }
+        move |cause| Self::Kubernetes { what, cause: Box::new(cause) }
     }
 
     /// What helps against it.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Kubernetes { source, .. } => of_kubernetes(source),
+            Self::Kubernetes { cause, .. } => of_kubernetes(cause),
             Self::Store(error) if error.is_retryable() && !error.is_of_data() => Kind::Transient,
             Self::Away(_) | Self::Store(_) => Kind::Waiting,
             Self::Random => Kind::Transient,
         }
+    }
+}
+
+/// An error of the API server in its own sentence; the client's words repeat all of the answer.
+pub fn words(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => redact::chain(other),
     }
 }
 

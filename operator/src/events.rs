@@ -3,6 +3,8 @@
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource};
 
+use crate::error::words;
+
 /// The name by which the API server and people know us.
 pub const CONTROLLER: &str = "watchstate-operator";
 /// The API server takes no more.
@@ -107,7 +109,7 @@ impl Events {
             secondary: None,
         };
         if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
-            tracing::debug!(%error, reason = reason.as_str(), "an event could not be told");
+            tracing::debug!(reason = reason.as_str(), "an event could not be told: {}", words(&error));
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use watchstate_runtime::clock::Clock;
 
 use crate::apply::{FIELD_MANAGER, is};
+use crate::error::words;
 use election::{DURATION, GIVE_UP, LOOK, Move, RENEW};
 
 /// The name of the lease.
@@ -66,7 +67,7 @@ impl Candidate {
             match tokio::time::timeout(PATIENCE, self.stand(&mut seen)).await {
                 Ok(Ok(Some(lease))) => return Some(lease),
                 Ok(Ok(None)) => {}
-                Ok(Err(error)) => tracing::warn!(%error, "the lease can't be read or taken"),
+                Ok(Err(error)) => tracing::warn!("the lease can't be read or taken: {}", words(&error)),
                 Err(_) => tracing::warn!("the API server doesn't answer about the lease"),
             }
             tokio::select! {
@@ -119,7 +120,7 @@ impl Candidate {
                     continue;
                 }
                 Ok(Ok(None)) => return,
-                Ok(Err(error)) => tracing::warn!(%error, "the lease could not be renewed"),
+                Ok(Err(error)) => tracing::warn!("the lease could not be renewed: {}", words(&error)),
                 Err(_) => tracing::warn!("the lease could not be renewed in time"),
             }
             if renewed.elapsed() >= GIVE_UP {
@@ -150,7 +151,9 @@ impl Candidate {
         let spec = election::released(&lease.spec.clone().unwrap_or_default(), self.clock.now());
         match tokio::time::timeout(PATIENCE, self.replace(lease.clone(), spec)).await {
             Ok(Ok(_)) => tracing::info!("the lease is given up"),
-            Ok(Err(error)) => tracing::warn!(%error, "the lease could not be given up; it ends in {DURATION:?}"),
+            Ok(Err(error)) => {
+                tracing::warn!("the lease could not be given up; it ends in {DURATION:?}: {}", words(&error));
+            }
             Err(_) => tracing::warn!("the lease could not be given up in time; it ends in {DURATION:?}"),
         }
     }

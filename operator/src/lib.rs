@@ -70,6 +70,8 @@ pub async fn run(args: Args, metrics: Arc<Metrics>, stop: CancellationToken, clo
     let candidate = Candidate::new(client, &namespace, &me, clock);
     let work = || async {
         let _leading = observe::leading(&context.metrics);
+        // A database that is just being connected to is not one that is away.
+        context.database.settle().await;
         tokio::join!(
             media_server::controller(context.clone(), stop.clone()),
             sync_schedule::controller(context.clone(), stop.clone()),

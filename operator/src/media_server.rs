@@ -163,6 +163,11 @@ pub fn failed(server: Arc<MediaServer>, error: &Error, shared: Arc<Shared>) -> A
 async fn settle(shared: &Shared, server: &MediaServer) -> Result<Action, Error> {
     let context = &shared.context;
     let now = context.clock.now();
+    if registration::is_wanted(server) && context.webhook_url.is_some() && !goodbye::is_held(server) {
+        // Before anything is set up that must be taken away again. The change brings us here once more.
+        goodbye::hold(context, server).await?;
+        return Ok(Action::await_change());
+    }
     if server.status.is_none() {
         write_status(shared, server, &status::pending(server, now)).await?;
     }
@@ -283,7 +288,7 @@ fn next_look(server: &MediaServer, findings: &Findings, now: Timestamp) -> Durat
     }
 }
 
-/// The webhook at the server as asked for; the finalizer is there before it, and goes after it.
+/// The webhook at the server as asked for; the finalizer goes after it.
 async fn register_webhook(
     shared: &Shared,
     server: &MediaServer,
@@ -312,12 +317,6 @@ async fn register_webhook(
         return Ok((said.1.clone(), Some(said)));
     }
     let Some(client) = found.client(context, server) else { return Ok((registration::unasked(), None)) };
-    if !goodbye::is_held(server) {
-        let api = Api::namespaced(context.client.clone(), &context.namespace);
-        apply::add_finalizer(&api, server, goodbye::FINALIZER)
-            .await
-            .map_err(Error::kubernetes("setting the finalizer"))?;
-    }
     let verdict = registration::set(client.as_ref(), &webhook).await;
     Ok((verdict.clone(), Some((fingerprint, verdict))))
 }

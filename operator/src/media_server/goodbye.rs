@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use watchstate_crds::MediaServer;
+use watchstate_crds::condition::{WEBHOOK_REGISTERED, find, reason};
 use watchstate_runtime::redact;
 use watchstate_servers::MediaServer as Client;
 use watchstate_store::{Store, StoreError, registry};
@@ -18,7 +19,7 @@ use super::probe::{self, Question};
 use super::{registration, secrets};
 use crate::apply;
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, words};
 use crate::events::Reason;
 
 /// Holds a MediaServer until the webhook at its server is taken away.
@@ -29,12 +30,21 @@ pub fn is_held(server: &MediaServer) -> bool {
     server.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
 }
 
+/// Puts the finalizer on.
+pub async fn hold(context: &Context, server: &MediaServer) -> Result<(), Error> {
+    let api = Api::namespaced(context.client.clone(), &context.namespace);
+    apply::add_finalizer(&api, server, FINALIZER).await.map(drop).map_err(Error::kubernetes("setting the finalizer"))
+}
+
 /// Takes the webhook away from the server and lets the resource go. Where the server can't be asked, that is told, and the resource goes all the same.
 pub async fn let_go(shared: &Shared, server: &MediaServer) -> Result<(), Error> {
     if !is_held(server) {
         return Ok(());
     }
     let context = &shared.context;
+    if !may_be_there(server) {
+        return release(context, server).await;
+    }
     let taken = tokio::time::timeout(registration::GOODBYE, take_away(shared, server));
     let why = match taken.await {
         Ok(Ok(true)) => {
@@ -59,6 +69,13 @@ pub async fn let_go(shared: &Shared, server: &MediaServer) -> Result<(), Error> 
 pub async fn release(context: &Context, server: &MediaServer) -> Result<(), Error> {
     let api = Api::namespaced(context.client.clone(), &context.namespace);
     apply::remove_finalizer(&api, server, FINALIZER).await.map_err(Error::kubernetes("taking the finalizer off"))
+}
+
+/// Whether the server may know a webhook of ours. One that can't be told of any doesn't.
+fn may_be_there(server: &MediaServer) -> bool {
+    let conditions = server.status.as_ref().map(|status| &status.conditions[..]).unwrap_or_default();
+    find(conditions, WEBHOOK_REGISTERED)
+        .is_some_and(|found| ![reason::NOT_SUPPORTED, reason::NO_WEBHOOK_URL].contains(&found.reason.as_str()))
 }
 
 async fn take_away(shared: &Shared, server: &MediaServer) -> Result<bool, String> {
@@ -101,7 +118,7 @@ pub async fn let_all_go(context: &Context) {
     let ends = match namespaces.get_opt(&context.namespace).await {
         Ok(found) => found.is_none_or(|namespace| namespace.metadata.deletion_timestamp.is_some()),
         Err(error) => {
-            tracing::debug!(%error, "whether the namespace ends can't be told");
+            tracing::debug!("whether the namespace ends can't be told: {}", words(&error));
             false
         }
     };
@@ -112,7 +129,9 @@ pub async fn let_all_go(context: &Context) {
     let api: Api<MediaServer> = Api::namespaced(context.client.clone(), &context.namespace);
     let servers = match api.list(&ListParams::default()).await {
         Ok(servers) => servers.items,
-        Err(error) => return tracing::warn!(%error, "the MediaServers can't be listed, some may be held back"),
+        Err(error) => {
+            return tracing::warn!("the MediaServers can't be listed, some may be held back: {}", words(&error));
+        }
     };
     let held = servers.iter().filter(|server| is_held(server));
     for gone in join_all(held.map(|server| release(context, server))).await {

@@ -135,12 +135,9 @@ pub async fn webhook_token(
     Ok(Ok(Some(WebhookToken { token, status })))
 }
 
-/// Whether the Secret was made for this MediaServer.
+/// Whether the Secret was made for this MediaServer, or for an earlier one of its name that is gone: what is left of that is taken over.
 fn is_ours(secret: &Secret, server: &MediaServer) -> bool {
-    secret
-        .owner_references()
-        .iter()
-        .any(|owner| owner.controller == Some(true) && Some(&owner.uid) == server.uid().as_ref())
+    secret.owner_references().iter().any(|owner| owner.controller == Some(true) && secrets::is(owner, server))
 }
 
 fn not_ours(name: &str, field: &str) -> Lack {

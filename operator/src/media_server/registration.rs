@@ -20,7 +20,7 @@ pub const GOODBYE: Duration = Duration::from_secs(10);
 
 /// Whether the resource asks for it.
 pub fn is_wanted(server: &MediaServer) -> bool {
-    server.spec.webhook.enabled && server.spec.webhook.register && !server.spec.suspend
+    server.spec.webhook.enabled && server.spec.webhook.register
 }
 
 /// What the server is to be told. None: we don't know where the receiver is, or have no token.
@@ -98,6 +98,8 @@ fn refused(error: &ServerError) -> Verdict {
 pub async fn remove(client: &dyn Client, server: &MediaServer) -> Result<bool, String> {
     match tokio::time::timeout(GOODBYE, client.remove_webhook(&mark(server))).await {
         Ok(Ok(removed)) => Ok(removed),
+        // Where none can be, none is.
+        Ok(Err(error)) if error.kind() == ErrorKind::Unsupported => Ok(false),
         Ok(Err(error)) => Err(redact::chain(&error)),
         Err(_) => Err(format!("no answer within {GOODBYE:?}")),
     }

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Api, ResourceExt};
 use secrecy::{ExposeSecret, SecretString};
 use watchstate_crds::condition::reason;
@@ -131,15 +132,17 @@ pub async fn read(
     Ok(Ok(secret))
 }
 
+/// Whether an owner is this MediaServer, in this life or an earlier one: there is one of a name at a time.
+pub fn is(owner: &OwnerReference, server: &MediaServer) -> bool {
+    owner.kind == "MediaServer" && owner.name == server.name_any()
+}
+
 /// Why a Secret may not be sent to a server; None: it may.
 fn refusal(secret: &Secret, server: &MediaServer, reference: &Reference, database: &str) -> Option<String> {
     // A webhook's token is made to be shared between servers, and opens none.
     let shared = reference.file == layout::WEBHOOK_TOKEN;
     let kind = secret.type_.as_deref().unwrap_or_default();
-    let of_another = secret
-        .owner_references()
-        .iter()
-        .find(|owner| owner.kind == "MediaServer" && Some(&owner.uid) != server.uid().as_ref());
+    let of_another = secret.owner_references().iter().find(|owner| owner.kind == "MediaServer" && !is(owner, server));
     let bound = secret.annotations().get(ONLY_FOR).filter(|url| **url != server.spec.url);
     if secret.name_any() == database {
         Some("holds the database's address, which is nothing for a media server".to_owned())

@@ -277,6 +277,24 @@ async fn webhooks_are_set_up_at_all_three_servers_and_taken_away_with_the_resour
 }
 
 #[tokio::test]
+async fn a_resource_that_is_made_anew_takes_over_what_its_earlier_life_left() {
+    let mut house = House::new().await;
+    let server = with_jellyfin(&house).await;
+    house.server("jellyfin", &jellyfin(&server, &json!({})));
+    house.start();
+    house.until("jellyfin", "Ready", "True", "Ready").await;
+    let token = |house: &House| house.api.get("secrets", "jellyfin-webhook")["data"]["token"].clone();
+    let before = token(&house);
+    house.api.delete("mediaservers", "jellyfin");
+    house.server("jellyfin", &jellyfin(&server, &json!({})));
+    let object = house.until("jellyfin", "Ready", "True", "Ready").await;
+    let secret = house.api.get("secrets", "jellyfin-webhook");
+    assert_eq!(secret["metadata"]["ownerReferences"][0]["uid"], object["metadata"]["uid"]);
+    assert_eq!(token(&house), before);
+    house.stop().await;
+}
+
+#[tokio::test]
 async fn what_a_server_lacks_for_webhooks_is_told_and_nothing_else_suffers() {
     let mut house = House::new().await;
     let server = with_jellyfin(&house).await;

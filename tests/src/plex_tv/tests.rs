@@ -93,8 +93,8 @@ fn a_pin_becomes_a_token_when_somebody_types_in_its_code() {
     assert_eq!(home.ask("anna", Call::get(&page)).value()["authToken"], home.user("fred").account_token);
 }
 
-#[test]
-fn webhooks_are_replaced_as_a_whole_and_belong_to_plex_pass() {
+#[tokio::test]
+async fn webhooks_are_replaced_as_a_whole_and_belong_to_plex_pass() {
     let home = household();
     let mut call = Call::post("/api/v2/user/webhooks").with_header("content-type", "application/x-www-form-urlencoded");
     call.body = bytes::Bytes::from_static(b"urls%5B%5D=http%3A%2F%2Fa.test%2F1&urls%5B%5D=http%3A%2F%2Fa.test%2F2");

@@ -1,7 +1,6 @@
 //! Which Secrets may be sent to which server, and what is told of those that can't be used.
 
 use k8s_openapi::ByteString;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::core::ObjectMeta;
 
 use super::*;
@@ -22,13 +21,8 @@ fn secret(name: &str, values: &[(&str, &str)]) -> Secret {
     }
 }
 
-fn owned_by(uid: &str) -> Vec<OwnerReference> {
-    vec![OwnerReference {
-        kind: "MediaServer".to_owned(),
-        name: "other".to_owned(),
-        uid: uid.to_owned(),
-        ..OwnerReference::default()
-    }]
+fn owned_by(name: &str) -> Vec<OwnerReference> {
+    vec![OwnerReference { kind: "MediaServer".to_owned(), name: name.to_owned(), ..OwnerReference::default() }]
 }
 
 #[test]
@@ -38,9 +32,9 @@ fn a_secret_is_sent_to_the_server_that_it_is_for_and_to_no_other() {
     let webhook = Reference { file: layout::WEBHOOK_TOKEN.to_owned(), ..token.clone() };
     let plain = || secret("s", &[]);
     let of_type = |kind: &str| Secret { type_: Some(kind.to_owned()), ..plain() };
-    let owned = |uid: &str| {
+    let owned = |name: &str| {
         let mut secret = plain();
-        secret.metadata.owner_references = Some(owned_by(uid));
+        secret.metadata.owner_references = Some(owned_by(name));
         secret
     };
     let bound = |url: &str| {
@@ -56,8 +50,8 @@ fn a_secret_is_sent_to_the_server_that_it_is_for_and_to_no_other() {
         (of_type("kubernetes.io/service-account-token"), false, false),
         (of_type("helm.sh/release.v1"), false, false),
         (secret("pg-app", &[]), false, false),
-        (owned("uid-of-plex"), true, true),
-        (owned("uid-of-other"), false, true),
+        (owned("plex"), true, true),
+        (owned("other"), false, true),
         (bound("http://plex:32400"), true, true),
         (bound("http://jellyfin:8096"), false, true),
     ];
