@@ -47,7 +47,10 @@ pub async fn kept_token(
 ) -> Result<Option<SecretString>, Error> {
     let name = references::login_secret(&server.name_any());
     let found = api.get_opt(&name).await.map_err(Error::kubernetes("reading the login's token"))?;
-    Ok(found.filter(|secret| is_ours(secret, server)).and_then(|secret| {
+    // One of an earlier life is going: its token would go with it.
+    let alive =
+        |secret: &Secret| secret.owner_references().iter().any(|owner| Some(&owner.uid) == server.uid().as_ref());
+    Ok(found.filter(alive).and_then(|secret| {
         let says = |key: &str, value: &str| secret.annotations().get(key).is_some_and(|found| found == value);
         let fits = says(ONLY_FOR, &server.spec.url) && says(LOGIN, &login.word());
         secrets::texts(&secret).data.remove(layout::TOKEN).filter(|_| fits)
@@ -64,12 +67,15 @@ pub async fn keep_token(
     let annotations = [(ONLY_FOR, server.spec.url.clone()), (LOGIN, login.word())];
     let name = references::login_secret(&server.name_any());
     let wanted = secret(server, &name, token, annotations);
-    let written = write(context, server, &wanted).await?;
-    if written.is_ok() {
-        let note = format!("The login was exchanged for a token, which is kept in the Secret {name}");
-        context.events.publish(server, Reason::LoggedIn, &note).await;
+    let api: Api<Secret> = Api::namespaced(context.client.clone(), &context.namespace);
+    let live = api.get_opt(&name).await.map_err(Error::kubernetes("reading the login's token"))?;
+    if live.as_ref().is_some_and(|live| !is_ours(live, server)) {
+        return Ok(Err(not_ours(&name, "spec.tokenSecretRef")));
     }
-    Ok(written)
+    apply::apply(&api, &wanted, live.as_ref()).await.map_err(Error::kubernetes("writing the login's token"))?;
+    let note = format!("The login was exchanged for a token, which is kept in the Secret {name}");
+    context.events.publish(server, Reason::LoggedIn, &note).await;
+    Ok(Ok(()))
 }
 
 /// The token that events of this server carry: the one that the resource names, else one of our making, which is replaced when its owner asks for
@@ -110,22 +116,20 @@ pub async fn webhook_token(
         let usable = !token.expose_secret().is_empty() && (rotation.is_none() || rotated == rotation.as_ref());
         usable.then(|| (token, rotated.cloned()))
     });
-    let (token, handled) = if let Some(kept) = kept {
-        kept
-    } else {
-        let token = random().ok_or(Error::Random)?;
-        // The Secret says itself which request it answers: a reconcile that is cut off here rotates once and not twice.
-        let annotations = rotation.iter().map(|rotation| (ROTATION, rotation.clone()));
-        if let Err(lack) = write(context, server, &secret(server, &name, &token, annotations)).await? {
-            return Ok(Err(lack));
-        }
-        if found.is_some() {
-            let note =
-                format!("The webhook's token in the Secret {name} was replaced; events with the old one are refused");
-            context.events.publish(server, Reason::WebhookTokenRotated, &note).await;
-        }
-        (token, rotation)
+    let made = kept.is_none();
+    let (token, handled) = match kept {
+        Some(kept) => kept,
+        None => (random().ok_or(Error::Random)?, rotation),
     };
+    // The Secret says itself which request it answers: a reconcile that is cut off here rotates once and not twice.
+    let annotations = handled.iter().map(|handled| (ROTATION, handled.clone()));
+    let wanted = secret(server, &name, &token, annotations);
+    apply::apply(&api, &wanted, found.as_ref()).await.map_err(Error::kubernetes("writing the webhook's token"))?;
+    if made && found.is_some() {
+        let note =
+            format!("The webhook's token in the Secret {name} was replaced; events with the old one are refused");
+        context.events.publish(server, Reason::WebhookTokenRotated, &note).await;
+    }
     let status = WebhookStatus {
         path: PATH.to_owned(),
         token_secret_name: name,
@@ -145,18 +149,6 @@ fn not_ours(name: &str, field: &str) -> Lack {
         "the Secret {name} exists and was not made for this MediaServer: remove or rename it, or name it in {field}"
     );
     Lack { reason: reason::SECRET_NOT_OURS, message }
-}
-
-/// Writes an owned Secret, unless somebody else's bears its name.
-async fn write(context: &Context, server: &MediaServer, wanted: &Secret) -> Result<Result<(), Lack>, Error> {
-    let api: Api<Secret> = Api::namespaced(context.client.clone(), &context.namespace);
-    let name = wanted.name_any();
-    let live = api.get_opt(&name).await.map_err(Error::kubernetes("reading a Secret of ours"))?;
-    if live.as_ref().is_some_and(|live| !is_ours(live, server)) {
-        return Ok(Err(not_ours(&name, "spec.tokenSecretRef")));
-    }
-    apply::apply(&api, wanted, live.as_ref()).await.map_err(Error::kubernetes("writing a Secret of ours"))?;
-    Ok(Ok(()))
 }
 
 fn secret(
