@@ -40,6 +40,8 @@ struct Objects {
     requests: Vec<String>,
     /// Requests are not answered.
     deaf: bool,
+    /// The namespace is being deleted.
+    ending: bool,
 }
 
 impl Api {
@@ -93,6 +95,11 @@ impl Api {
             objects.history.clear();
         });
         self.tell();
+    }
+
+    /// Somebody deletes the namespace.
+    pub fn end(&self) {
+        self.with(|objects| objects.ending = true);
     }
 
     /// Answers no more, or again.
@@ -257,7 +264,13 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
     let accept = parts.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let metadata = accept.contains("as=PartialObjectMetadata");
     match path[after..] {
-        [] => json(StatusCode::OK, &json!({ "metadata": { "name": "media" } })),
+        [] => {
+            let mut namespace = json!({ "metadata": { "name": "media" } });
+            if api.with(|objects| objects.ending) {
+                namespace["metadata"]["deletionTimestamp"] = json!("2026-01-02T00:00:00Z");
+            }
+            json(StatusCode::OK, &namespace)
+        }
         [plural] if query.get("watch").is_some_and(|watch| watch == "true") => {
             let from = query.get("resourceVersion").and_then(|version| version.parse().ok()).unwrap_or(0);
             watch_from(&api, plural.to_owned(), from, metadata)

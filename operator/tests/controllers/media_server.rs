@@ -326,6 +326,23 @@ async fn a_resource_whose_server_is_gone_goes_soon_and_says_what_is_left() {
 }
 
 #[tokio::test]
+async fn an_operator_that_ends_with_its_namespace_holds_nothing_back_and_one_that_just_ends_does() {
+    for ends in [false, true] {
+        let mut house = House::new().await;
+        let server = with_jellyfin(&house).await;
+        house.server("jellyfin", &jellyfin(&server, &json!({ "webhook": { "register": true } })));
+        house.start();
+        house.until("jellyfin", "WebhookRegistered", "True", "Registered").await;
+        if ends {
+            house.api.end();
+        }
+        house.stop().await;
+        let finalizers = house.api.get("mediaservers", "jellyfin")["metadata"]["finalizers"].clone();
+        assert_eq!(finalizers == json!([]), ends, "{finalizers}");
+    }
+}
+
+#[tokio::test]
 async fn a_server_without_its_resource_is_swept_out_of_the_registry_and_history_stays() {
     let mut house = House::new().await;
     let server = with_jellyfin(&house).await;
