@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use watchstate_runtime::logs::LogArgs;
 use watchstate_store::inbox::Verdict;
 
+use crate::command::backup::bucket::BucketArgs;
+
 /// Keeps Plex, Jellyfin and Emby in agreement about what you have watched.
 #[derive(Debug, Parser)]
 #[command(name = "watchstate-worker", version, about, after_help = FIRST_STEPS, propagate_version = true)]
@@ -150,6 +152,9 @@ pub struct ImportArgs {
     /// Take items and ids only: states are noted and not merged
     #[arg(long)]
     pub metadata_only: bool,
+    /// Where another worker is at a server: wait until it is through, instead of leaving the server to it
+    #[arg(long)]
+    pub wait: bool,
 }
 
 /// `export`.
@@ -164,10 +169,14 @@ pub struct ExportArgs {
     /// Try writes again at once that failed or were given up
     #[arg(long)]
     pub force: bool,
+    /// Where another worker is at a server: wait until it is through, instead of leaving the server to it
+    #[arg(long)]
+    pub wait: bool,
 }
 
 /// `push`.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "one field a flag")]
 pub struct PushArgs {
     /// Which servers.
     #[command(flatten)]
@@ -178,8 +187,11 @@ pub struct PushArgs {
     /// Try writes again at once that failed or were given up
     #[arg(long)]
     pub force: bool,
+    /// Where another worker is at a server: wait until it is through, instead of leaving the server to it
+    #[arg(long)]
+    pub wait: bool,
     /// Stay, and write each change as soon as it is known
-    #[arg(long, conflicts_with_all = ["dry_run", "force"])]
+    #[arg(long, conflicts_with_all = ["dry_run", "force", "wait"])]
     pub follow: bool,
     /// Where /livez, /readyz and /metrics are served while it stays
     #[arg(
@@ -347,7 +359,11 @@ pub enum HeldVerb {
     /// Let a plan through: exactly its un-plays, and nothing else
     Approve {
         /// The plan's number
-        plan: i64,
+        #[arg(required_unless_present = "run")]
+        plan: Option<i64>,
+        /// Instead of one plan, all that this run found and that still wait; nothing to do where they were let through already
+        #[arg(long, value_name = "RUN", conflicts_with = "plan")]
+        run: Option<i64>,
     },
     /// Refuse a plan: the next export marks its titles as played again
     Discard {
@@ -398,7 +414,7 @@ pub struct PruneArgs {
 /// `backup`.
 #[derive(Debug, Clone, Args)]
 pub struct BackupArgs {
-    /// The folder; gets one file a person, `<person>.<time>.jsonl` (see docs/backup-format.md). `-` with --person: standard output
+    /// The folder, or `s3://bucket/prefix`; gets one file a person, `<person>.<time>.jsonl` (see docs/backup-format.md). `-` with --person: standard output
     #[arg(long, value_name = "DIR")]
     pub to: PathBuf,
     /// Only this person
@@ -407,6 +423,9 @@ pub struct BackupArgs {
     /// Keep only the newest files of each person, so many; older ones are removed [default: keep all]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     pub keep: Option<u32>,
+    /// How a bucket is reached.
+    #[command(flatten)]
+    pub bucket: BucketArgs,
 }
 
 /// `restore`.

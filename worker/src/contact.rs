@@ -89,13 +89,13 @@ impl From<watchstate_store::StoreError> for Trouble {
 }
 
 /// Waits for a server's answer, unless the process shall end: nobody waits a minute for a pod to go. For reads alone, which can be left at any time.
-pub async fn unless_stopped<T>(
+pub async fn unless_stopped<T, E: Into<Trouble>>(
     app: &App,
-    answer: impl Future<Output = watchstate_servers::Result<T>>,
+    answer: impl Future<Output = Result<T, E>>,
 ) -> Result<T, Trouble> {
     tokio::select! {
         biased;
-        answer = answer => Ok(answer?),
+        answer = answer => answer.map_err(Into::into),
         () = app.stop.cancelled() => Err(Trouble::stopped()),
     }
 }

@@ -100,13 +100,15 @@ struct Job<'a> {
     app: &'a App,
     id: Uuid,
     dry_run: bool,
+    /// Whether a server at which another worker is gets waited for.
+    wait: bool,
 }
 
 type Selected = Vec<(Server, Vec<Account>)>;
 
 /// `import`.
 pub async fn import(app: &App, args: &ImportArgs) -> Result<Exit> {
-    let job = Job::new(app, args.dry_run);
+    let job = Job::new(app, args.dry_run, args.wait);
     let servers = contact::select(app, &args.selection).await?;
     let reports = if job.dry_run {
         job.dry(&servers, Some(args.into()), None).await?
@@ -122,7 +124,7 @@ pub async fn import(app: &App, args: &ImportArgs) -> Result<Exit> {
 
 /// `export`.
 pub async fn export(app: &App, args: &ExportArgs) -> Result<Exit> {
-    let job = Job::new(app, args.dry_run);
+    let job = Job::new(app, args.dry_run, args.wait);
     let servers = contact::select(app, &args.selection).await?;
     let reports = if job.dry_run {
         job.dry(&servers, None, Some((Verb::Export, args.force))).await?
@@ -136,7 +138,7 @@ pub async fn export(app: &App, args: &ExportArgs) -> Result<Exit> {
 
 /// `push`.
 pub async fn push(app: &App, args: &PushArgs) -> Result<Exit> {
-    let job = Job::new(app, args.dry_run);
+    let job = Job::new(app, args.dry_run, args.wait);
     let servers = contact::select(app, &args.selection).await?;
     let reports = if job.dry_run {
         job.dry(&servers, None, Some((Verb::Push, args.force))).await?
@@ -150,7 +152,7 @@ pub async fn push(app: &App, args: &PushArgs) -> Result<Exit> {
 
 /// `sync`: every server is read before the first is written.
 pub async fn sync(app: &App, args: &ImportArgs) -> Result<Exit> {
-    let job = Job::new(app, args.dry_run);
+    let job = Job::new(app, args.dry_run, args.wait);
     let servers = contact::select(app, &args.selection).await?;
     if job.dry_run {
         let reports = job.dry(&servers, Some(args.into()), Some((Verb::Export, args.force))).await?;
@@ -178,13 +180,17 @@ impl From<&ImportArgs> for Options {
 }
 
 impl<'a> Job<'a> {
-    fn new(app: &'a App, dry_run: bool) -> Self {
-        Self { app, id: Uuid::new_v4(), dry_run: dry_run || app.policy.dry_run }
+    fn new(app: &'a App, dry_run: bool, wait: bool) -> Self {
+        Self { app, id: Uuid::new_v4(), dry_run: dry_run || app.policy.dry_run, wait }
     }
 
-    /// Takes a server's lane; None when another worker has it.
+    /// Takes a server's lane; None when another worker has it and isn't waited for.
     async fn lane(&self, lane: Lane, server: &Server) -> Result<Option<Held>, Trouble> {
         let held = self.app.store.try_lock(lane, server.id).await?;
+        if held.is_none() && self.wait {
+            tracing::info!(server = server.name, ?lane, "another worker is at it: waiting");
+            return contact::unless_stopped(self.app, self.app.store.lock(lane, server.id)).await.map(Some);
+        }
         if held.is_none() {
             tracing::warn!(server = server.name, ?lane, "another worker is at it: nothing to do");
         }

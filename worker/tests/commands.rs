@@ -30,14 +30,18 @@ impl House {
         house
     }
 
-    fn run(&self, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_watchstate-worker"))
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_watchstate-worker"));
+        command
             .args(args)
             .env_clear()
             .env("DATABASE_URL", &self.database.url)
-            .env("WATCHSTATE_DATA", self.folder.path())
-            .output()
-            .expect("the worker runs")
+            .env("WATCHSTATE_DATA", self.folder.path());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("the worker runs")
     }
 
     fn text(&self, args: &[&str]) -> String {
@@ -293,4 +297,109 @@ async fn prune_tells_first_and_never_touches_history() {
     assert_eq!(removed(&done), [1, 1, 1, 0]);
     assert_eq!(removed(&house.json(&["prune", "--keep-titles", "0"])), [0, 0, 0, 0]);
     assert_eq!(titles(&house.backup("anna")), titles(&history));
+}
+
+#[tokio::test]
+async fn what_a_run_found_is_approved_together_and_said_twice_it_is_done_once() {
+    let house = House::full().await;
+    let run = house.json(&["held", "list"])[0]["run"].to_string();
+    assert_eq!(house.json(&["held", "approve", "--run", &run])["unplays"], 1);
+    assert_eq!(house.json(&["state", "--title", "odd"])[0]["played"], false);
+    assert_eq!(house.text(&["held", "approve", "--run", &run]), "", "nothing is left to do");
+    assert!(house.refused(2, &["held", "approve", "--run", "99"]).contains("run 99 has no plan that waits"));
+}
+
+#[tokio::test]
+async fn a_server_at_which_another_worker_is_gets_waited_for_where_that_is_asked() {
+    let house = House::full().await;
+    let mut other = PgConnection::connect(&house.database.url).await.expect("a connection");
+    other.execute("select pg_advisory_lock(x'57530001'::int, 1)").await.expect("the lane");
+    assert!(house.text(&["import", "--server", "plex"]).contains("another worker is at it"));
+
+    let mut waiting = house.command(&["import", "--server", "plex", "--wait"]).spawn().expect("the worker runs");
+    let blocked = "select count(*) from pg_locks l join pg_database d on d.oid = l.database where d.datname = current_database() and not granted";
+    while sqlx::query_scalar::<_, i64>(blocked).fetch_one(&mut other).await.expect("an answer") == 0 {
+        assert!(waiting.try_wait().expect("a state").is_none(), "it waits for nobody");
+        tokio::task::yield_now().await;
+    }
+    other.execute("select pg_advisory_unlock_all()").await.expect("an answer");
+    let ended = waiting.wait().expect("an end");
+    assert_eq!(ended.code(), Some(2), "it was its turn, and there is no token here");
+}
+
+/// Objects by their path, as a service that speaks S3 keeps them.
+#[derive(Clone, Default)]
+struct Objects(std::sync::Arc<std::sync::Mutex<std::collections::BTreeMap<String, String>>>);
+
+impl wiremock::Respond for Objects {
+    fn respond(&self, request: &wiremock::Request) -> wiremock::ResponseTemplate {
+        let mut objects = self.0.lock().expect("the objects");
+        let query: std::collections::BTreeMap<_, _> = request.url.query_pairs().collect();
+        let signed = query.get("X-Amz-Credential").is_some_and(|who| who.starts_with("AKIA1/"))
+            && query.contains_key("X-Amz-Signature");
+        if !signed {
+            let denied = "<Error><Code>AccessDenied</Code><Message>k3y</Message></Error>";
+            return wiremock::ResponseTemplate::new(403).set_body_string(denied);
+        }
+        let path = request.url.path().to_owned();
+        match request.method.as_str() {
+            "PUT" => {
+                let length =
+                    request.headers.get("content-length").and_then(|length| length.to_str().ok()).map(str::to_owned);
+                assert_eq!(length, Some(request.body.len().to_string()), "S3 wants to know the length first");
+                objects.insert(path, String::from_utf8(request.body.clone()).expect("UTF-8"));
+            }
+            "DELETE" => assert!(objects.remove(&path).is_some(), "{path}"),
+            _ => {
+                let prefix = query.get("prefix").cloned().unwrap_or_default();
+                let keys = objects
+                    .keys()
+                    .filter_map(|path| path.strip_prefix("/home-backups/"))
+                    .filter(|key| key.starts_with(&*prefix));
+                let found: Vec<String> = keys.map(|key| format!("<Contents><Key>{key}</Key></Contents>")).collect();
+                let found = found.concat();
+                let list = format!(
+                    "<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">{found}</ListBucketResult>"
+                );
+                return wiremock::ResponseTemplate::new(200).set_body_string(list);
+            }
+        }
+        wiremock::ResponseTemplate::new(200)
+    }
+}
+
+#[tokio::test]
+async fn backups_go_to_a_bucket_whole_and_older_ones_go_there_too() {
+    let house = House::full().await;
+    let (service, objects) = (wiremock::MockServer::start().await, Objects::default());
+    wiremock::Mock::given(wiremock::matchers::any()).respond_with(objects.clone()).mount(&service).await;
+    let old = "/home-backups/deep/er/anna.20200101T000000Z.jsonl";
+    let others = ["/home-backups/deep/er/notes.txt", "/home-backups/anna.20200101T000000Z.jsonl"];
+    for path in others.into_iter().chain([old]) {
+        objects.0.lock().expect("the objects").insert(path.to_owned(), "old".to_owned());
+    }
+    let args = ["backup", "--to", "s3://home-backups/deep/er", "--keep", "1", "--person", "anna", "-o", "json"];
+    let send = |id: &str| {
+        let mut command = house.command(&args);
+        command
+            .env("AWS_ENDPOINT_URL_S3", service.uri())
+            .env("AWS_ACCESS_KEY_ID", id)
+            .env("AWS_SECRET_ACCESS_KEY", "s3cr3t");
+        command.output().expect("the worker runs")
+    };
+    let output = send("AKIA1");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(report[0]["removed"][0], "s3://home-backups/deep/er/anna.20200101T000000Z.jsonl");
+    let kept = objects.0.lock().expect("the objects").clone();
+    assert_eq!(kept.len(), 3, "{:?}", kept.keys());
+    assert!(others.iter().all(|path| kept.contains_key(*path)), "what isn't anna's there stays: {:?}", kept.keys());
+    let backup = kept.iter().find(|(path, _)| path.starts_with("/home-backups/deep/er/anna.")).expect("the backup").1;
+    assert_eq!(titles(backup), titles(&house.backup("anna")));
+
+    let refused = send("AKIA2");
+    let told = String::from_utf8(refused.stderr).expect("UTF-8");
+    assert_eq!(refused.status.code(), Some(2), "{told}");
+    assert!(told.contains("403") && told.contains("AccessDenied") && told.contains("access key"), "{told}");
+    assert!(!told.contains("s3cr3t") && !told.contains("Signature") && !told.contains("k3y"), "{told}");
 }

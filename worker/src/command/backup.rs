@@ -2,6 +2,7 @@
 //!
 //! The format is in [`format`] and in `docs/backup-format.md`.
 
+pub mod bucket;
 pub mod format;
 
 use std::fs::File;
@@ -18,6 +19,7 @@ use watchstate_runtime::Exit;
 use watchstate_store::report::{self, history};
 use watchstate_store::{Connection, transaction, watches};
 
+use self::bucket::Place;
 use self::format::{Header, Line};
 use crate::Misconfigured;
 use crate::app::App;
@@ -68,13 +70,19 @@ pub async fn run(app: &App, args: &BackupArgs) -> Result<Exit> {
         out.flush().context("the backup can't be written to stdout")?;
         return Ok(Exit::Done);
     }
-    let folder = &args.to;
+    let bucket = args.to.to_str().filter(|to| to.starts_with(bucket::SCHEME)).map(|to| Place::new(to, &args.bucket));
+    let bucket = bucket.transpose()?;
+    // What goes to a bucket is made whole here first.
+    let scratch = bucket.as_ref().map(|_| tempfile::tempdir()).transpose().context("there is no room for a backup")?;
+    let folder = scratch.as_ref().map_or(args.to.as_path(), tempfile::TempDir::path);
     std::fs::create_dir_all(folder).with_context(|| format!("the folder {} can't be made", folder.display()))?;
     tidy(folder, now).with_context(|| format!("the folder {} can't be read", folder.display()))?;
     let mut written = Vec::with_capacity(persons.len());
     for person in &persons {
         let mut one = to_file(app, person, now, folder, &mut transaction).await?;
-        if let Some(keep) = args.keep {
+        if let Some(bucket) = &bucket {
+            one = to_bucket(app, one, bucket, args.keep).await?;
+        } else if let Some(keep) = args.keep {
             one.removed = rotate(folder, &person.1, keep)?;
         }
         written.push(one);
@@ -120,6 +128,22 @@ async fn to_file(
     // The new name must survive a crash too.
     File::open(folder).and_then(|folder| folder.sync_all()).with_context(failed)?;
     Ok(Written { person: person.1.clone(), file, titles, plays, removed: Vec::new() })
+}
+
+/// Sends a file to the bucket, then removes the person's older ones there. The file here goes as well: the next person's needs the room.
+async fn to_bucket(app: &App, written: Written, bucket: &Place, keep: Option<u32>) -> Result<Written> {
+    let name = written.file.file_name().and_then(|name| name.to_str()).context("a backup without a name")?;
+    bucket.put(&written.file, name, app.clock.now()).await?;
+    let mut removed = Vec::new();
+    if let Some(keep) = keep {
+        for older in outdated(bucket.names(app.clock.now()).await?, &written.person, keep) {
+            bucket.remove(&older, app.clock.now()).await?;
+            removed.push(PathBuf::from(format!("{bucket}{older}")));
+        }
+    }
+    std::fs::remove_file(&written.file).with_context(|| format!("{} can't be removed", written.file.display()))?;
+    let file = PathBuf::from(format!("{bucket}{name}"));
+    Ok(Written { file, removed, ..written })
 }
 
 /// Writes a person's header and titles. Returns how many titles and plays. Holds one page at a time.

@@ -19,15 +19,32 @@ pub async fn run(app: &App, verb: HeldVerb) -> Result<Exit> {
     match verb {
         HeldVerb::List { all } => list(app, all).await,
         HeldVerb::Show { plan } => show(app, plan).await,
-        HeldVerb::Approve { plan } => {
+        HeldVerb::Approve { plan: Some(plan), .. } => {
             let unplays = unplays::approve(app, plan).await?;
             decided(app, &Decided { plan, decision: "approved", unplays })
         }
+        HeldVerb::Approve { plan: None, run } => approve_run(app, run.unwrap_or_default()).await,
         HeldVerb::Discard { plan } => {
             let unplays = unplays::discard(app, plan).await?;
             decided(app, &Decided { plan, decision: "discarded", unplays })
         }
     }
+}
+
+/// Lets through what a run found. Said twice, as after a pod was lost, it does nothing the second time.
+async fn approve_run(app: &App, run: i64) -> Result<Exit> {
+    let mut connection = app.store.acquire().await?;
+    let waiting = plans::of_run(&mut connection, run, plans::State::Held).await?;
+    let approved = plans::of_run(&mut connection, run, plans::State::Approved).await?;
+    drop(connection);
+    if waiting.is_empty() && approved.is_empty() {
+        return Err(Misconfigured(format!("run {run} has no plan that waits; see `held list`")).into());
+    }
+    for plan in waiting {
+        let unplays = unplays::approve(app, plan).await?;
+        decided(app, &Decided { plan, decision: "approved", unplays })?;
+    }
+    Ok(Exit::Done)
 }
 
 async fn list(app: &App, all: bool) -> Result<Exit> {

@@ -43,6 +43,14 @@ impl Store {
             .await?;
         Ok(taken.then_some(Held { connection, lane, server }))
     }
+
+    /// Takes a lane, and waits for the worker that has it.
+    pub async fn lock(&self, lane: Lane, server_id: i64) -> Result<Held> {
+        let mut connection = self.acquire().await?;
+        let server = i32::try_from(server_id).unwrap_or(i32::MAX);
+        sqlx::query!("select pg_advisory_lock($1, $2)", lane.key(), server).execute(&mut *connection).await?;
+        Ok(Held { connection, lane, server })
+    }
 }
 
 impl Held {

@@ -285,6 +285,15 @@ pub async fn list(connection: &mut Connection, all: bool, id: Option<i64>) -> Re
         .collect())
 }
 
+/// The plans of a run that are in a state, the oldest first.
+pub async fn of_run(connection: &mut Connection, run_id: i64, state: State) -> Result<Vec<i64>> {
+    let ids =
+        sqlx::query_scalar!("select id from plan where run_id = $1 and state = $2 order by id", run_id, state.as_str())
+            .fetch_all(connection)
+            .await?;
+    Ok(ids)
+}
+
 /// One un-play of a plan as it is shown.
 #[derive(Debug, Clone, serde::Serialize)]
 #[serde(rename_all = "camelCase")]

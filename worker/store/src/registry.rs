@@ -370,7 +370,7 @@ pub async fn remove_server(connection: &mut Connection, name: &str) -> Result<bo
     Ok(removed > 0)
 }
 
-/// Makes the registry hold a schedule as it is wanted.
+/// Makes the registry hold a schedule as it is wanted. One that it holds so already isn't written.
 pub async fn put_schedule(
     connection: &mut Connection,
     name: &str,
@@ -379,7 +379,8 @@ pub async fn put_schedule(
 ) -> Result<()> {
     sqlx::query!(
         r#"insert into schedule (name, policy, updated_at) values ($1, $2, $3)
-           on conflict (name) do update set policy = excluded.policy, updated_at = excluded.updated_at"#,
+           on conflict (name) do update set policy = excluded.policy, updated_at = excluded.updated_at
+           where schedule.policy is distinct from excluded.policy"#,
         name,
         Json(policy) as _,
         bind(now),

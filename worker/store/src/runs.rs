@@ -136,15 +136,17 @@ pub async fn list(connection: &mut Connection, limit: i64) -> Result<Vec<Run>> {
     Ok(rows.into_iter().map(Run::from).collect())
 }
 
-/// The runs of the newest process of each verb that has ended, for a schedule: one run a server.
+/// The runs of the newest process of each verb that has ended, for a schedule: one run a server, the newest where a process that stays has several.
 pub async fn latest(connection: &mut Connection, schedule: &str) -> Result<Vec<Run>> {
     let rows = sqlx::query_as!(Row,
         r#"with ended as (
                select distinct on (verb) verb, job from run
                where schedule = $1 and finished_at is not null and outcome is distinct from 'busy' order by verb, id desc
            )
-           select r.id, r.job, r.verb, r.server_name, r.schedule, r.dry_run, r.started_at, r.finished_at, r.outcome, r.counts, r.error
-           from ended join run r on r.job = ended.job and r.verb = ended.verb and r.schedule = $1 order by r.id"#,
+           select distinct on (r.verb, r.server_name)
+               r.id, r.job, r.verb, r.server_name, r.schedule, r.dry_run, r.started_at, r.finished_at, r.outcome, r.counts, r.error
+           from ended join run r on r.job = ended.job and r.verb = ended.verb and r.schedule = $1
+           order by r.verb, r.server_name, r.id desc"#,
         schedule,
     )
     .fetch_all(connection)
