@@ -88,6 +88,12 @@ pub mod reason {
 
     /// No server is selected.
     pub const NO_SERVERS: &str = "NoServers";
+    /// `spec.servers.names` lists servers that do not exist; the others are synced.
+    pub const SERVERS_NOT_FOUND: &str = "ServersNotFound";
+    /// Servers that take part are not ready; the message names them. The others are synced.
+    pub const SERVERS_NOT_READY: &str = "ServersNotReady";
+    /// A pod does not start: its image, a Secret or a node is missing; the message says which.
+    pub const PODS_NOT_STARTING: &str = "PodsNotStarting";
     /// No part is on: neither import, export, push, prune nor backup.
     pub const NOTHING_TO_DO: &str = "NothingToDo";
     /// The last runs ended well.

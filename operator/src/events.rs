@@ -84,6 +84,24 @@ reasons! {
     WebhookTokenRotated: Normal, "RotateWebhookToken";
     /// MediaServer: username and password were exchanged for a token. Nothing to do.
     LoggedIn: Normal, "LogIn";
+    /// SyncSchedule: everything that it asks for is in place; its servers are ready.
+    ScheduleReady: Normal, "Settle";
+    /// SyncSchedule: something that it asks for isn't in place; the note begins with the reason of the condition Ready, and says what to do.
+    ScheduleNotReady: Warning, "Settle";
+    /// SyncSchedule: the newest run of a verb failed, at some servers or at all, and the one before didn't; the note says why.
+    RunFailed: Warning, "Run";
+    /// SyncSchedule: the newest run of a verb went well, after one that failed.
+    RunRecovered: Normal, "Run";
+    /// SyncSchedule: the brake holds un-plays that a run found: approve them by the annotation watchstate.dev/approve, or discard them with the worker's held discard.
+    RunHeld: Warning, "Run";
+    /// SyncSchedule: the annotation watchstate.dev/requestedAt has started a Job.
+    RunRequested: Normal, "Run";
+    /// SyncSchedule: the annotation watchstate.dev/requestedAt asks for a run, and neither import, export nor push is on.
+    RequestRefused: Warning, "Run";
+    /// SyncSchedule: the annotation watchstate.dev/approve lets a held run through; the servers are told by the next export.
+    RunApproved: Normal, "Approve";
+    /// SyncSchedule: the annotation watchstate.dev/approve names no run that is held; the note lists those that are.
+    ApprovalRefused: Warning, "Approve";
 }
 
 /// Tells events. Cheap to clone.

@@ -1,12 +1,250 @@
-//! The SyncSchedule controller.
+//! The SyncSchedule controller. One reconcile in its steps: *see* what there is · *select* the servers · *register* the schedule in the database ·
+//! *settle* the children (built by pure functions, one file a kind) · *answer* what annotations ask for · *tell* what came of it, in the status and
+//! by events. A schedule that is deleted needs no reconcile: its children go by their owner references, its row in the registry is swept out.
+
+pub mod children;
+pub mod cronjob;
+pub mod deployment;
+pub mod destination;
+pub mod ended;
+pub mod job;
+pub mod labels;
+pub mod outcome;
+pub mod part;
+pub mod pod;
+pub mod records;
+pub mod requests;
+pub mod selection;
+pub mod status;
+pub mod timetable;
+pub mod tokens;
+pub mod transitions;
+
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures::{StreamExt, TryStreamExt};
+use jiff::Timestamp;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::Pod;
+use kube::core::PartialObjectMeta;
+use kube::runtime::controller::{Action, Config};
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::watcher::{self, watcher};
+use kube::runtime::{Controller, Predicate, PredicateConfig, WatchStreamExt, predicates};
+use kube::{Api, Client, Resource, ResourceExt};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use watchstate_crds::condition;
+use watchstate_crds::{MediaServer, SyncSchedule};
+use watchstate_runtime::redact;
 
+use self::children::Children;
+use self::pod::Blueprint;
+use self::status::Sight;
 use crate::context::Context;
+use crate::error::{self, Error};
+use crate::{apply, observe};
+
+/// How often is looked at what nobody tells: plans that webhooks' events made, and what a follower did.
+const POLL: Duration = Duration::from_mins(5);
+/// So many schedules are looked at together.
+const CONCURRENCY: u16 = 8;
+/// Changes that come together are looked at once.
+const DEBOUNCE: Duration = Duration::from_millis(200);
+
+/// What all reconciles share: the surroundings, and the servers, kept by a watch, so that a reconcile doesn't list them.
+struct Shared {
+    context: Arc<Context>,
+    servers: Store<MediaServer>,
+}
 
 /// Works on SyncSchedules until `stop`, then lets what was begun finish.
-pub async fn controller(_context: Arc<Context>, stop: CancellationToken) {
-    stop.cancelled().await;
+pub async fn controller(context: Arc<Context>, stop: CancellationToken) {
+    let (client, namespace) = (context.client.clone(), context.namespace.clone());
+    let ours = watcher::Config::default().labels(labels::SCHEDULE);
+    let gone = Arc::new(Notify::new());
+
+    let (schedules, writer) = reflector::store();
+    let left = gone.clone();
+    let changes = watcher(Api::<SyncSchedule>::namespaced(client.clone(), &namespace), watcher::Config::default())
+        .default_backoff()
+        .reflect(writer)
+        .inspect_ok(move |event| {
+            if matches!(event, watcher::Event::Delete(_) | watcher::Event::InitDone) {
+                left.notify_one();
+            }
+        })
+        .applied_objects()
+        // Our own writes to the status are no reason to look again; users' changes and annotations are.
+        .predicate_filter(predicates::generation.combine(predicates::annotations), PredicateConfig::default());
+    let (servers, writer) = reflector::store();
+    let server_changes =
+        watcher(Api::<MediaServer>::namespaced(client.clone(), &namespace), watcher::Config::default())
+            .default_backoff()
+            .reflect(writer)
+            .touched_objects();
+
+    let known = schedules.clone();
+    let concerned = move |server: MediaServer| -> Vec<ObjectRef<SyncSchedule>> {
+        let concerned = |schedule: &&Arc<SyncSchedule>| selection::concerns(schedule, &server);
+        known.state().iter().filter(concerned).map(|schedule| ObjectRef::from_obj(schedule.as_ref())).collect()
+    };
+    let shared = Arc::new(Shared { context: context.clone(), servers });
+    let working = Controller::for_stream(changes, schedules.clone())
+        .with_config(Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE))
+        .watches_stream(server_changes, concerned)
+        // Of children only the metadata is watched: that they changed is enough, a pass reads them.
+        .owns(metadata::<CronJob>(&client, &namespace), ours.clone())
+        .owns(metadata::<Deployment>(&client, &namespace), ours.clone())
+        // The owner of most Jobs is a CronJob, that of their pods the Job: labels lead back.
+        .watches(metadata::<Job>(&client, &namespace), ours.clone(), |job| labelled(&job))
+        .watches(metadata::<Pod>(&client, &namespace), ours, |pod| labelled(&pod))
+        .reconcile_all_on(context.database.returns())
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
+        .run(reconcile, failed, shared)
+        .for_each(async |done| {
+            if let Err(error) = done {
+                tracing::debug!("{}", redact::chain(&error));
+            }
+        });
+    tokio::join!(working, sweeping(&context, &schedules, &gone, &stop));
+}
+
+/// Keeps the registry free of schedules that have no resource any more, also of those that went while nobody watched or the database was away.
+async fn sweeping(context: &Context, schedules: &Store<SyncSchedule>, gone: &Notify, stop: &CancellationToken) {
+    let mut returns = Box::pin(context.database.returns());
+    loop {
+        let due = async {
+            tokio::select! {
+                () = gone.notified() => {}
+                Some(()) = returns.next() => {}
+            }
+            schedules.wait_until_ready().await.is_ok()
+        };
+        let ready = tokio::select! {
+            ready = due => ready,
+            () = stop.cancelled() => return,
+        };
+        let known = || schedules.state().iter().map(|schedule| schedule.name_any()).collect();
+        if ready && let Err(error) = records::sweep(&context.database, known).await {
+            tracing::debug!("schedules that are gone may still be in the registry: {}", redact::chain(&error));
+        }
+    }
+}
+
+fn metadata<K>(client: &Client, namespace: &str) -> Api<PartialObjectMeta<K>>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    Api::namespaced(client.clone(), namespace)
+}
+
+fn labelled<K: Resource>(object: &K) -> Option<ObjectRef<SyncSchedule>> {
+    let schedule = object.labels().get(labels::SCHEDULE)?;
+    Some(ObjectRef::new(schedule).within(object.namespace().as_deref().unwrap_or_default()))
+}
+
+/// One pass over a schedule.
+async fn reconcile(schedule: Arc<SyncSchedule>, shared: Arc<Shared>) -> Result<Action, Error> {
+    let context = &shared.context;
+    let pass = async {
+        // Before the servers are known it would look as if there were none. They never come where all is about to end.
+        let ready = shared.servers.wait_until_ready().await.is_ok();
+        if !ready || schedule.metadata.deletion_timestamp.is_some() {
+            return Ok(Action::await_change());
+        }
+        settle(&schedule, &shared.servers.state(), context).await
+    };
+    Box::pin(observe::reconcile(&context.metrics, "SyncSchedule", pass)).await
+}
+
+/// A reconcile that couldn't be carried through is tried again after as long as the schedule hasn't been ready.
+#[expect(clippy::needless_pass_by_value, reason = "as the controller calls it")]
+fn failed(schedule: Arc<SyncSchedule>, error: &Error, shared: Arc<Shared>) -> Action {
+    let context = &shared.context;
+    tracing::warn!(schedule = schedule.name_any(), "not settled: {}", redact::chain(error));
+    error::requeue(error.kind(), failing_for(&schedule, context.clock.now()), &context.jitter)
+}
+
+fn failing_for(schedule: &SyncSchedule, now: Timestamp) -> Duration {
+    let conditions = schedule.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    condition::find(conditions, condition::READY)
+        .filter(|ready| ready.status != condition::State::True.as_str())
+        .and_then(|ready| Duration::try_from(now.duration_since(ready.last_transition_time.0)).ok())
+        .unwrap_or_default()
+}
+
+/// Makes everything be as the schedule wants it, and says so.
+async fn settle(schedule: &SyncSchedule, servers: &[Arc<MediaServer>], context: &Context) -> Result<Action, Error> {
+    let name = schedule.name_any();
+    let selected = selection::select(schedule.spec.servers.as_ref(), servers);
+    let Some(blueprint) = Blueprint::new(schedule, &selected.servers, &context.worker) else {
+        return Ok(Action::await_change());
+    };
+    let children = Children::of(&context.client, &context.namespace, &name);
+
+    let registered = records::register(&context.database, schedule, &selected, context.clock.now()).await;
+    let live = children.live().await?;
+    let (follower, refused) = children.settle(&blueprint, &live).await?;
+    let records = match registered {
+        Ok(()) => records::read(&context.database, schedule).await,
+        Err(error) => Err(error),
+    };
+    let records = match records {
+        Ok(records) => Some(records),
+        // The cluster's half is settled all the same, and the status says what is missing.
+        Err(Error::Away(_)) => None,
+        Err(error @ Error::Store(_)) => {
+            tracing::warn!(schedule = name, "{}", redact::chain(&error));
+            None
+        }
+        Err(error) => return Err(error),
+    };
+    let up = follower.filter(|_| !blueprint.suspended()).map(|follower| is_up(&follower));
+    let open = live.jobs.iter().any(|job| job.status.as_ref().is_none_or(|status| status.succeeded.is_none()));
+    let pods = if open || up == Some(false) { children.pods().await? } else { Vec::new() };
+
+    let (requested_at, approval) = requests::answer(&blueprint, &children, &live, records.as_ref(), context).await?;
+    let sight = Sight {
+        selected: selected.clone(),
+        records,
+        jobs: ended::ended(&live.jobs, &pods),
+        stuck: ended::stuck(&pods),
+        follower: up,
+        refused,
+        requested_at,
+        approval,
+    };
+    tell(schedule, &sight, context).await?;
+    Ok(Action::requeue(context.jitter.spread(POLL)))
+}
+
+/// A rollout that is stuck counts as well: then the old pod is still there, and one more that isn't.
+fn is_up(follower: &Deployment) -> bool {
+    let status = follower.status.as_ref();
+    let of = |count: fn(&DeploymentStatus) -> Option<i32>| status.and_then(count).unwrap_or_default();
+    of(|status| status.available_replicas) > 0 && of(|status| status.unavailable_replicas) == 0
+}
+
+/// Writes the status where it differs, and tells what changed.
+async fn tell(schedule: &SyncSchedule, sight: &Sight, context: &Context) -> Result<(), Error> {
+    let api: Api<SyncSchedule> = Api::namespaced(context.client.clone(), &context.namespace);
+    let after = status::of(schedule, sight, context.clock.now());
+    let written = apply::apply_status(&api, &schedule.name_any(), &after, schedule.status.as_ref())
+        .await
+        .map_err(Error::kubernetes("writing the status"))?;
+    if written {
+        for (reason, note) in transitions::between(&schedule.status.clone().unwrap_or_default(), &after) {
+            context.events.publish(schedule, reason, &note).await;
+        }
+    }
+    Ok(())
 }

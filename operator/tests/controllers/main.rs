@@ -6,3 +6,4 @@ mod api;
 mod house;
 mod lease;
 mod media_server;
+mod sync_schedule;

@@ -1,0 +1,82 @@
+//! A schedule and the database: its row in the registry, and what its runs left there. Each call is given up after a while, so that a database that
+//! hangs holds up nothing else.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use watchstate_crds::SyncSchedule;
+use watchstate_projection::policy;
+use watchstate_store::{Connection, Store, StoreError, registry};
+
+use super::selection::Selected;
+use super::status::Records;
+use crate::database::{Away, Database};
+use crate::error::Error;
+use crate::runs;
+
+/// An answer that takes longer is none.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Makes the registry say what the schedule wants. Without servers it is taken out: to the registry, no names mean all servers.
+pub async fn register(
+    database: &Database,
+    schedule: &SyncSchedule,
+    selected: &Selected,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let name = schedule.metadata.name.as_deref().unwrap_or_default();
+    let servers: Vec<String> = names(selected);
+    let policy = policy::schedule_policy(&schedule.spec, servers);
+    ask(database, async |connection| {
+        if policy.servers.is_empty() {
+            registry::remove_schedule(connection, name).await.map(drop)
+        } else {
+            registry::put_schedule(connection, name, &policy, now).await
+        }
+    })
+    .await
+}
+
+/// Takes all schedules out of the registry that aren't known. `known` is asked after the registry was read: what was put there meanwhile is in it.
+pub async fn sweep(database: &Database, known: impl FnOnce() -> BTreeSet<String>) -> Result<(), Error> {
+    ask(database, async move |connection| {
+        let registered = registry::schedules(connection).await?;
+        let known = known();
+        for (name, _) in registered.into_iter().filter(|(name, _)| !known.contains(name)) {
+            registry::remove_schedule(connection, &name).await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// What its runs left.
+pub async fn read(database: &Database, schedule: &SyncSchedule) -> Result<Records, Error> {
+    let name = schedule.metadata.name.as_deref().unwrap_or_default();
+    ask(database, async |connection| {
+        let runs = runs::of_schedule(connection, name).await?;
+        let held = runs::held_under(connection, name).await?;
+        Ok(Records { runs, held })
+    })
+    .await
+}
+
+fn names(selected: &Selected) -> Vec<String> {
+    selected.servers.iter().filter_map(|server| server.metadata.name.clone()).collect()
+}
+
+async fn ask<T>(
+    database: &Database,
+    question: impl AsyncFnOnce(&mut Connection) -> Result<T, StoreError>,
+) -> Result<T, Error> {
+    let store: Store = database.store()?;
+    let answer = async {
+        let mut connection = store.acquire().await?;
+        question(&mut connection).await
+    };
+    match tokio::time::timeout(PATIENCE, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(Away.into()),
+    }
+}
