@@ -177,7 +177,10 @@ async fn settle(shared: &Shared, server: &MediaServer) -> Result<Action, Error> 
     let found = look(shared, server, &people, &gathered).await?;
     let token_known = token.as_ref().ok().and_then(Option::as_ref);
     let (webhook_registered, webhook) = register_webhook(shared, server, &found, token_known).await?;
-    let registered = project(shared, server, &people, token_known, Some(&found.remembered.findings)).await;
+    // A follower may still hold what it was given for another address: it must not take it to this one.
+    let refused = gathered.as_ref().is_err_and(|lack| lack.reason == reason::SECRET_REFUSED);
+    let findings = Some(&*found.remembered.findings);
+    let registered = project(shared, server, &people, token_known, findings, refused).await;
 
     let outcome = Outcome {
         findings: &found.remembered.findings,
@@ -201,7 +204,7 @@ async fn settle(shared: &Shared, server: &MediaServer) -> Result<Action, Error> 
 /// Leaves the server alone, and tells the registry so that everybody does.
 async fn suspend(shared: &Shared, server: &MediaServer) -> Result<Action, Error> {
     let people = people(server, &shared.servers.state());
-    let registered = project(shared, server, &people, None, None).await;
+    let registered = project(shared, server, &people, None, None, false).await;
     tell(shared, server, &status::suspended(server, &registered, shared.context.clock.now())).await?;
     Ok(match error::wait(registered.helps, Duration::ZERO) {
         Some(wait) if registered.state != State::True => Action::requeue(shared.context.jitter.spread(wait)),
@@ -328,6 +331,7 @@ async fn project(
     people: &Result<Users, String>,
     token: Option<&WebhookToken>,
     findings: Option<&Findings>,
+    left_alone: bool,
 ) -> Verdict {
     let context = &shared.context;
     let away = |why: String| Verdict::fails(reason::DATABASE_UNAVAILABLE, why, Kind::Waiting);
@@ -340,7 +344,9 @@ async fn project(
         Err(error) => return away(error.to_string()),
     };
     let fresh = server.status.as_ref().is_none_or(|status| status.server.is_none());
-    let projection = registry::Projection { wanted: registry::wanted(server, people, token), findings, fresh };
+    let mut wanted = registry::wanted(server, people, token);
+    wanted.policy.suspend |= left_alone;
+    let projection = registry::Projection { wanted, findings, fresh };
     match registry::project(&store, &projection, context.clock.now()).await {
         Ok(_) => Verdict::holds(reason::REGISTERED, "the registry says what the spec says"),
         Err(error) if error.is_of_data() => {

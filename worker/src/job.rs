@@ -266,10 +266,11 @@ impl<'a> Job<'a> {
         }
         self.measure(server, &outcome.counts);
         // In a dry run nothing has grown: it works in one transaction, that nobody else sees.
-        if outcome.counts.new >= MANY_NEW && !self.dry_run {
-            if let Err(error) = self.app.store.analyze().await {
-                tracing::debug!("statistics are left to Postgres: {error}");
-            }
+        if outcome.counts.new >= MANY_NEW
+            && !self.dry_run
+            && let Err(error) = self.app.store.analyze().await
+        {
+            tracing::debug!("statistics are left to Postgres: {error}");
         }
         report.read = Some(outcome.counts);
         (report.ended(exit), Some(contact))

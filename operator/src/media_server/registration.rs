@@ -51,7 +51,7 @@ pub fn not_asked_for(server: &MediaServer) -> Verdict {
     let message = if server.spec.webhook.enabled {
         "spec.webhook.register is off: enter the webhook's address at the server by hand (status.webhook says where it is)"
     } else {
-        "spec.webhook.enabled is off: events of this server are refused"
+        "spec.webhook.enabled is off: events of this server are ignored"
     };
     Verdict::fails(reason::NOT_REQUESTED, message, Kind::Stalled)
 }

@@ -152,6 +152,9 @@ async fn another_servers_secret_is_sent_to_nobody() {
         let token = json!({ "name": secret, "key": key });
         house.server(name, &json!({ "type": "Jellyfin", "url": thief.url, "tokenSecretRef": token }));
         house.until(name, "Ready", "False", "SecretRefused").await;
+        let mut connection = house.store.as_ref().unwrap().acquire().await.unwrap();
+        let registered = registry::registered(&mut connection, name).await.unwrap().unwrap();
+        assert!(registered.server.policy.suspend, "no worker takes anything to it either");
     }
     assert!(thief.world.log().all().is_empty(), "nothing was asked of it");
     house.stop().await;
