@@ -123,6 +123,31 @@ on_every_kind! {
         stays_so(&household, &[&here, &there]).await
     }
 
+    async fn a_match_that_is_corrected_is_first_sight_for_every_account(flavor: Flavor) -> Result<()> {
+        let mut household = Household::new().await?;
+        let (here, there) = (server(flavor, "here"), server(Flavor::Jellyfin12, "there"));
+        here.add_movie(&film("Heat", 1995).id("imdb", "tt0093164").id("tmdb", "31662"));
+        there.add_movie(&heat());
+        there.add_movie(&film("Heat of 1986", 1986).id("imdb", "tt0093164").id("tmdb", "31662"));
+        for (name, world) in [("here", &here), ("there", &there)] {
+            world.add_user("ben");
+            household.add(name, world.clone(), &[(ANNA, ANNA), ("ben", "ben")]).await?;
+        }
+        for person in [ANNA, "ben"] {
+            here.set_state(person, &movie(&here, "Heat"), &played("2024-02-01T20:00:00Z"))?;
+        }
+        household.apply().await?.expect(0)?;
+        household.sync(&[]).await?;
+        here.rematch(&movie(&here, "Heat"), &[("imdb", "tt0113277"), ("tmdb", "949")])?;
+        household.sync(&[]).await?;
+        for person in [ANNA, "ben"] {
+            let kept = here.state(person, &movie(&here, "Heat")).played;
+            assert_eq!(there.state(person, &movie(&there, "Heat")).played, kept, "{person}");
+            assert!(there.state(person, &movie(&there, "Heat of 1986")).played, "{person}: nothing is un-played at the old one");
+        }
+        stays_so(&household, &[&here, &there]).await
+    }
+
     async fn ids_that_come_later_change_nothing_but_what_they_bridge(flavor: Flavor) -> Result<()> {
         let (household, [here, there]) = household([("here", flavor), ("there", Flavor::Emby48)], |_| ()).await?;
         let path = "/media/films/Heat.mkv";

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use roaring::RoaringTreemap;
 use serde::Serialize;
@@ -29,8 +29,12 @@ use crate::app::App;
 use crate::contact::{Contact, Trouble, unless_stopped};
 use crate::import::absorb::{Reader, States};
 
+/// Writes that are prepared and recorded together.
+const BATCH: i64 = 500;
 /// Items that are checked with one request.
-const BATCH: i64 = 100;
+const CHECKED: usize = 100;
+/// So many such requests at a time; the server's own limits hold as well.
+const LOOKS: usize = 2;
 /// A write that fails so often is given up until somebody says otherwise.
 const ATTEMPTS: i32 = 10;
 /// After so many writes in a row that failed, each perhaps after a long wait, the server is left alone until the next run.
@@ -259,11 +263,10 @@ impl Lane<'_> {
         }
         let ids: Vec<String> = wanted.iter().map(|(_, candidate, _)| candidate.remote_id.clone()).collect();
         let context = self.context();
-        let mut there: HashMap<String, Item> = unless_stopped(self.app, self.view.items_by_id(&ids))
-            .await?
-            .into_iter()
-            .map(|item| (item.remote_id.clone(), item))
-            .collect();
+        let looks: Vec<_> = ids.chunks(CHECKED).map(|ids| self.view.items_by_id(ids)).collect();
+        let looks = stream::iter(looks).buffered(LOOKS).try_concat();
+        let mut there: HashMap<String, Item> =
+            unless_stopped(self.app, looks).await?.into_iter().map(|item| (item.remote_id.clone(), item)).collect();
         let mut changed = Vec::new();
         wanted.retain(|(due, candidate, _)| {
             let Some(item) = there.get(&candidate.remote_id) else {

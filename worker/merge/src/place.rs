@@ -7,6 +7,7 @@ use watchstate_domain::ids::{Ids, Kind};
 use watchstate_domain::item::Item;
 use watchstate_domain::matching::{By, Changes, Conflict, Facts, Numbering, TitleId};
 use watchstate_store::items::{self, Placed};
+use watchstate_store::observations;
 use watchstate_store::registry::{PathRule, Server};
 use watchstate_store::titles::{self, Naming, Wanted};
 use watchstate_store::{Connection, StoreError};
@@ -61,8 +62,6 @@ pub struct Task<'a> {
 pub struct Found {
     /// Its key.
     pub item_id: i64,
-    /// Its titles.
-    pub titles: Vec<TitleId>,
     /// It was linked to other titles before.
     pub moved: bool,
 }
@@ -157,15 +156,15 @@ pub async fn all<'a>(
         })
         .collect();
     let ids = items::save(connection, server.id, library_id, &placed, now).await?;
+    // First sight of their new titles, for every account: what was seen of the old ones says nothing of them.
+    let elsewhere: Vec<i64> = ids.iter().zip(&moved).filter(|(_, moved)| **moved).map(|(id, _)| *id).collect();
+    observations::forget(connection, &elsewhere).await?;
     let conflicts = placed.iter().filter(|placed| !placed.conflicts.is_empty()).count() as u64;
     let items = tasks
         .iter()
         .zip(ids)
-        .zip(placed)
         .zip(moved)
-        .map(|(((task, item_id), placed), moved)| {
-            (task.item.remote_id.as_str(), Found { item_id, titles: placed.titles, moved })
-        })
+        .map(|((task, item_id), moved)| (task.item.remote_id.as_str(), Found { item_id, moved }))
         .collect();
     Ok(Outcome { items, joined: changes.joined.len() as u64, conflicts })
 }

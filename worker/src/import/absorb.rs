@@ -190,19 +190,20 @@ impl<'a> Reader<'a> {
                 keep.contains(&(position - 1))
             });
         }
+        let placed = self.place(library_id, &work, connection).await?;
         let mut transaction = transaction::begin(connection).await?;
-        self.store(library_id, &work, seen, &mut transaction).await?;
+        self.store(&work, &placed, seen, &mut transaction).await?;
         transaction.commit().await?;
         Ok(())
     }
 
-    async fn store(
+    /// Finds the titles of what is new or changed. A transaction of its own: titles are made by one at a time, and nobody should wait for our states.
+    async fn place<'w>(
         &mut self,
         library_id: Option<i64>,
-        work: &[Work<'_>],
-        seen: &mut RoaringTreemap,
+        work: &'w [Work<'w>],
         connection: &mut Connection,
-    ) -> Result<(), Trouble> {
+    ) -> Result<place::Outcome<'w>, Trouble> {
         let placing: Vec<place::Task<'_>> = work
             .iter()
             .filter_map(|one| {
@@ -213,31 +214,44 @@ impl<'a> Reader<'a> {
                 })
             })
             .collect();
-        locks::titles(connection, if placing.is_empty() { Titles::Use } else { Titles::Change }).await?;
-        let placed = match library_id {
-            Some(library_id) => place::all(self.server, library_id, &placing, self.now(), connection).await?,
-            None => place::Outcome::default(),
+        let Some(library_id) = library_id.filter(|_| !placing.is_empty()) else {
+            return Ok(place::Outcome::default());
         };
+        let mut transaction = transaction::begin(connection).await?;
+        locks::titles(&mut transaction, Titles::Change).await?;
+        let placed = place::all(self.server, library_id, &placing, self.now(), &mut transaction).await?;
+        transaction.commit().await?;
         self.counts.joined += placed.joined;
         self.counts.conflicts += placed.conflicts;
-        let settled: Vec<i64> = work
-            .iter()
-            .filter_map(|one| one.known.filter(|_| one.place.is_none()).map(|known| known.item_id))
-            .collect();
+        Ok(placed)
+    }
+
+    async fn store(
+        &mut self,
+        work: &[Work<'_>],
+        placed: &place::Outcome<'_>,
+        seen: &mut RoaringTreemap,
+        connection: &mut Connection,
+    ) -> Result<(), Trouble> {
+        locks::titles(connection, Titles::Use).await?;
+        let item_of = |one: &Work<'_>| {
+            let found = placed.items.get(one.item.remote_id.as_str());
+            found.map(|found| found.item_id).or_else(|| one.known.map(|known| known.item_id))
+        };
+        let all: Vec<i64> = work.iter().filter_map(item_of).collect();
+        // As they are now: another server may have joined some of them since they were found.
         let mut titles: HashMap<i64, Vec<TitleId>> = HashMap::new();
-        for (item_id, title) in items::titles_of(connection, &settled).await? {
+        for (item_id, title) in items::titles_of(connection, &all).await? {
             titles.entry(item_id).or_default().push(title);
         }
+        let settled: Vec<i64> = work.iter().filter(|one| one.place.is_none()).filter_map(item_of).collect();
         items::revive(connection, &settled).await?;
         let own = self.own_marks(work, connection).await?;
         let mut outcomes = Vec::with_capacity(work.len());
         for one in work {
-            let found = placed.items.get(one.item.remote_id.as_str());
-            let (item_id, titles, moved) = match (found, one.known) {
-                (Some(found), _) => (found.item_id, found.titles.clone(), found.moved),
-                (None, Some(known)) => (known.item_id, titles.remove(&known.item_id).unwrap_or_default(), false),
-                (None, None) => continue,
-            };
+            let Some(item_id) = item_of(one) else { continue };
+            let titles = titles.remove(&item_id).unwrap_or_default();
+            let moved = placed.items.get(one.item.remote_id.as_str()).is_some_and(|found| found.moved);
             if one.item.kind == Kind::Show {
                 continue;
             }

@@ -94,6 +94,14 @@ pub async fn expect(connection: &mut Connection, account_id: i64, writes: &[(i64
     Ok(())
 }
 
+/// Forgets what every account was seen to have of the items.
+pub async fn forget(connection: &mut Connection, items: &[i64]) -> Result<()> {
+    if !items.is_empty() {
+        sqlx::query!("delete from observation where item_id = any($1)", items).execute(connection).await?;
+    }
+    Ok(())
+}
+
 /// Notes when events told of plays whose records are still to be read.
 pub async fn finishes(connection: &mut Connection, account_id: i64, finishes: &[(i64, Timestamp)]) -> Result<()> {
     sqlx::query!(
