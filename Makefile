@@ -13,10 +13,10 @@ BINARIES = --package watchstate-operator --package watchstate-worker --package w
 # What was just built together is run as it is: built again by itself it would get other features, and take as long again.
 BUILT = WATCHSTATE_BUILT=1 $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help build demo test unit judge bench fuzz lint fmt crds sqlx install
+.PHONY: help build demo test unit cluster-test cluster cluster-down judge bench fuzz lint fmt crds sqlx install
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: needs-cargo ## The release binaries, in target/release
 	$(CARGO) build --release $(BINARIES)
@@ -29,11 +29,26 @@ demo: needs-cargo ## Three simulated servers, real worker and receiver: see what
 	$(CARGO) build --quiet --release $(BINARIES) --package watchstate-tests
 	$(BUILT)/release/demo
 
-test: lint unit judge ## Every test there is
+test: lint unit cluster-test judge ## Every test there is
 
 unit: needs-cargo ## Unit, property and scenario tests, with a Postgres of their own
 	$(CARGO) build --quiet --workspace --all-targets
 	WATCHSTATE_BUILT=1 $(WITH_POSTGRES) $(CARGO) test --workspace
+
+# Built together with the tests, so that cargo builds everything once.
+IN_CLUSTER = --package watchstate-operator $(BINARIES) --package watchstate-tests
+
+cluster-test: needs-cargo ## Tests on a real Kubernetes: $$KUBECONFIG, kind, k3d, or one that it builds and starts
+	$(CARGO) build --quiet $(IN_CLUSTER) --all-targets
+	$(CARGO) test --package watchstate-tests --test cluster --no-run
+	WATCHSTATE_BUILT=1 tests/kubernetes/cluster run $(WITH_POSTGRES) $(CARGO) test --package watchstate-tests --test cluster
+
+cluster: needs-cargo needs-curl ## A throw-away Kubernetes with everything installed, to try by hand
+	$(CARGO) build --quiet $(IN_CLUSTER)
+	tests/kubernetes/cluster up
+
+cluster-down: ## Takes it away; nothing is left
+	tests/kubernetes/cluster down
 
 judge: needs-cargo needs-python3 needs-node ## Other people's client libraries against the simulators
 	$(CARGO) build --quiet --package watchstate-tests
@@ -49,6 +64,7 @@ fuzz: needs-cargo needs-c++ ## The webhooks' parsers, SECONDS=60 for each
 lint: needs-cargo ## Formatting and clippy
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --quiet --workspace --all-targets -- --deny warnings
+	$(CARGO) clippy --quiet --package watchstate-tests --test cluster -- --deny warnings
 
 fmt: needs-cargo ## Format
 	$(CARGO) fmt --all

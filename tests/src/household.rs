@@ -26,6 +26,7 @@ pub struct Household {
     /// plex.tv, as its Plex servers know it.
     pub plex_tv: PlexTv,
     listening: Listening,
+    host: String,
     servers: BTreeMap<String, Member>,
     schedule: Option<String>,
     more: String,
@@ -79,14 +80,20 @@ impl Ran {
 impl Household {
     /// An empty household with a database of its own.
     pub async fn new() -> Result<Self> {
+        Self::on("127.0.0.1").await
+    }
+
+    /// The same, with servers that listen on another address of this machine, for those who reach them from elsewhere.
+    pub async fn on(host: &str) -> Result<Self> {
         let plex_tv = PlexTv::new(TimeSource::real());
-        let listening = plex_tv.start("127.0.0.1:0").await?;
+        let listening = plex_tv.start((host, 0)).await?;
         let claimed = postgres::database().await?;
         Ok(Self {
             database: claimed.url.clone(),
             _claimed: claimed,
             plex_tv,
             listening,
+            host: host.to_owned(),
             servers: BTreeMap::new(),
             schedule: None,
             more: String::new(),
@@ -100,7 +107,7 @@ impl Household {
         let flavor = world.flavor();
         let owner = world.read(|model| model.owner().cloned()).context("a server needs an owner: World::add_owner")?;
         let token = if flavor.is_plex() { owner.account_token.clone() } else { world.add_api_key("watchstate") };
-        let sim = SimServer::start(world.clone(), "127.0.0.1:0").await?;
+        let sim = SimServer::start(world.clone(), (self.host.as_str(), 0)).await?;
         let url = sim.url.clone();
         if flavor.is_plex() {
             self.plex_tv.add_server(&world, &url);
@@ -265,6 +272,11 @@ impl Household {
         let file = self.folder.path().join("authorities.pem");
         std::fs::write(&file, include_str!("household/nobody.pem"))?;
         Ok(file)
+    }
+
+    /// The address of its plex.tv.
+    pub fn plex_tv_url(&self) -> String {
+        self.listening.url()
     }
 
     /// The household's folder; goes when the household goes.

@@ -1,6 +1,7 @@
 //! `watchstate-sim`: simulated media servers and plex.tv on local ports, for demos, for clients in other languages
 //! and for looking at what a sync does. Prints one line of JSON with addresses, tokens and users, then serves until
-//! it is told to stop. Everything in it is invented, the secrets too.
+//! it is told to stop. With `--resources` it prints, in place of that line, the resources that describe the servers, for
+//! `kubectl apply -f -`. Everything in it is invented, the secrets too.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -46,6 +47,12 @@ struct Options {
     /// The first port; plex.tv takes it and the servers those after it. Free ones if it is 0.
     #[arg(long, default_value_t = 0)]
     port: u16,
+    /// The host name under which others reach it, where that isn't the address to listen on.
+    #[arg(long)]
+    host: Option<String>,
+    /// Print MediaServers with their Secrets, which know the household's persons, in place of the line of JSON.
+    #[arg(long)]
+    resources: bool,
 }
 
 fn flavor(slug: &str) -> Result<Flavor, String> {
@@ -67,7 +74,10 @@ async fn main() -> anyhow::Result<()> {
     let listening = plex_tv.start(next_address()).await.context("listening as plex.tv failed")?;
     let mut servers = Vec::new();
     for world in worlds {
-        let server = SimServer::start(world, next_address()).await.context("listening as a media server failed")?;
+        let mut server = SimServer::start(world, next_address()).await.context("listening as a media server failed")?;
+        if let Some(host) = &options.host {
+            server.url = format!("http://{host}:{}", server.addr.port());
+        }
         if server.world.flavor().is_plex() {
             plex_tv.add_server(&server.world, &server.url);
         }
@@ -79,8 +89,13 @@ async fn main() -> anyhow::Result<()> {
     }
 
     let described: Vec<Value> = servers.iter().map(describe).collect();
-    let line = json!({"plexTv": listening.url(), "servers": described});
-    writeln!(std::io::stdout(), "{line}").context("writing to standard output failed")?;
+    let text = if options.resources {
+        described.iter().flat_map(resources).map(|document| format!("---\n{document:#}\n")).collect()
+    } else {
+        let plex_tv = options.host.map_or_else(|| listening.url(), |host| format!("http://{host}:{}", listening.addr.port()));
+        format!("{}\n", json!({"plexTv": plex_tv, "servers": described}))
+    };
+    write!(std::io::stdout(), "{text}").context("writing to standard output failed")?;
     stopped().await
 }
 
@@ -159,4 +174,24 @@ fn describe(server: &SimServer) -> Value {
             "token": model.api_keys.keys().next().or(owner), "users": users,
         })
     })
+}
+
+/// A MediaServer and its Secret, named after the kind of server, for the two of the family who watch most.
+fn resources(server: &Value) -> [Value; 2] {
+    let slug = server["slug"].as_str().unwrap_or_default();
+    let kind = slug.split('-').next().unwrap_or_default();
+    let name = slug.replace('.', "-");
+    let server_type = match kind {
+        "plex" => "Plex",
+        "jellyfin" => "Jellyfin",
+        _ => "Emby",
+    };
+    let users: Vec<Value> = ["anna", "ben"].map(|who| json!({"person": who, "account": who})).to_vec();
+    [
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"token": server["token"]}}),
+        json!({
+            "apiVersion": "watchstate.dev/v1alpha1", "kind": "MediaServer", "metadata": {"name": name},
+            "spec": {"type": server_type, "url": server["url"], "tokenSecretRef": {"name": name}, "users": users},
+        }),
+    ]
 }
