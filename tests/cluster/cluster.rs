@@ -98,6 +98,11 @@ pub async fn helm(arguments: &[&str], values: &Value) -> Result<Said> {
     ran("helm", &all, &values.to_string()).await
 }
 
+/// Runs helm, for what takes no values.
+pub async fn helm_alone(arguments: &[&str]) -> Result<Said> {
+    ran("helm", arguments, "").await
+}
+
 /// The image as the chart's values name it.
 pub fn image_values() -> Result<Value> {
     let image = setting("WATCHSTATE_TEST_IMAGE")?;
@@ -119,4 +124,23 @@ pub fn with(mut values: Value, more: &Value) -> Value {
         (values, more) => more.clone_into(values),
     }
     values
+}
+
+/// Runs a command among the node's processes.
+pub async fn on_node(node: &str, command: &[&str]) -> Result<String> {
+    let enter = ["--target", node, "--mount", "--pid", "--net"];
+    let all: Vec<&str> = enter.iter().chain(command).copied().collect();
+    ran("nsenter", &all, "").await?.good()
+}
+
+/// Waits until the API server answers.
+pub async fn answers() -> Result<()> {
+    let waiting = async {
+        while !kubectl(&["get", "--raw", "/readyz"]).await?.ok {
+            // It can only be asked.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.context("the API server doesn't come back")?
 }

@@ -40,7 +40,7 @@ fn bare() -> Result<Value> {
 }
 
 async fn install_and_upgrade() -> Result<Upgraded> {
-    let namespace = Namespace::new("definitions").await?;
+    let namespace = Namespace::of_all("definitions").await?;
     let older = tempfile::tempdir()?;
     older_chart(older.path())?;
     let older = older.path().to_str().context("a path in UTF-8")?;
@@ -98,7 +98,7 @@ spec:
 }
 
 /// This chart as it could have been before: its MediaServers have no `spec.suspend`.
-fn older_chart(folder: &Path) -> Result<()> {
+pub fn older_chart(folder: &Path) -> Result<()> {
     let status = std::process::Command::new("cp")
         .arg("-r")
         .arg(root().join("charts/watchstate/."))

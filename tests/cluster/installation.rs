@@ -14,15 +14,14 @@ use url::Url;
 use watchstate_crds::{MediaServer, SyncSchedule};
 use watchstate_tests::household::Household;
 use watchstate_tests::webhook::{Target, Webhooks};
-use watchstate_tests::world::{Content, Flavor, NewMovie, World};
+use watchstate_tests::world::{Content, Flavor, World};
 
 use crate::cluster::{image_values, setting, with};
 use crate::definitions::definitions;
 use crate::door::Door;
+use crate::films::{ANNA, films};
 use crate::namespace::Namespace;
 
-/// The one who watches.
-pub const ANNA: &str = "anna";
 /// A server of each kind.
 pub const THREE: [(&str, Flavor); 3] =
     [("plex", Flavor::Plex), ("jellyfin", Flavor::Jellyfin1011), ("emby", Flavor::Emby49)];
@@ -43,10 +42,21 @@ impl Installation {
         Ok(installation)
     }
 
+    /// The same, in a cluster that no other test uses as long as it is there.
+    pub async fn alone(purpose: &str, more: &Value) -> Result<Self> {
+        definitions().await?;
+        let installation = Self::within(Namespace::alone(purpose).await?, more).await?;
+        installation.install("charts/watchstate").await?;
+        Ok(installation)
+    }
+
     /// All that the chart needs, and not yet the chart.
     pub async fn prepared(purpose: &str, more: &Value) -> Result<Self> {
         definitions().await?;
-        let namespace = Namespace::new(purpose).await?;
+        Self::within(Namespace::new(purpose).await?, more).await
+    }
+
+    async fn within(namespace: Namespace, more: &Value) -> Result<Self> {
         let host = setting("WATCHSTATE_TEST_HOST")?;
         let household = Household::on(&host).await?;
         let (door, address) = to_database(&host, &household.database).await?;
@@ -151,6 +161,16 @@ impl Installation {
         self.namespace.until("household", what, condition).await?.context("a schedule")
     }
 
+    /// Waits until the schedule is ready, for its spec as it is now.
+    pub async fn ready_schedule(&self) -> Result<SyncSchedule> {
+        self.schedule_is("is ready", |schedule| {
+            let Some(status) = &schedule.status else { return false };
+            status.observed_generation == schedule.metadata.generation
+                && status.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+        })
+        .await
+    }
+
     /// Starts a run now, as a person would: by a Job of the CronJob. Waits until it is done.
     pub async fn run(&self, verb: &str) -> Result<()> {
         let name = format!("{verb}-{}", &uuid::Uuid::new_v4().simple().to_string()[..6]);
@@ -221,12 +241,4 @@ async fn to_database(host: &str, address: &str) -> Result<(Door, String)> {
     url.set_ip_host(door.address.ip()).ok().context("a host")?;
     url.set_port(Some(door.address.port())).ok().context("a port")?;
     Ok((door, url.to_string()))
-}
-
-fn films() -> [NewMovie; 3] {
-    [
-        NewMovie::new("Heat", 1995).minutes(100).id("imdb", "tt0113277").id("tmdb", "949"),
-        NewMovie::new("Alien", 1979).minutes(100).id("imdb", "tt0078748").id("tmdb", "348"),
-        NewMovie::new("Brazil", 1985).minutes(100).id("imdb", "tt0088846").id("tmdb", "68"),
-    ]
 }

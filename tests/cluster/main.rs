@@ -12,7 +12,13 @@
 mod cluster;
 mod definitions;
 mod door;
+mod films;
 mod installation;
+mod life;
 mod manifests;
 mod namespace;
+mod path;
+mod releases;
+mod rights;
 mod rules;
+mod trouble;

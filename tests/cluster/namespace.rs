@@ -7,19 +7,45 @@ use k8s_openapi::NamespaceResourceScope;
 use kube::runtime::wait::{Condition, await_condition};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::time::timeout;
 
 use crate::cluster::{self, PATIENCE, Said, client, kubectl_with};
+
+/// Who changes the cluster itself has it alone, and waits until the others are done.
+static CLUSTER: RwLock<()> = RwLock::const_new(());
 
 /// A namespace.
 pub struct Namespace {
     pub name: String,
     pub client: Client,
+    _cluster: Option<Guard>,
+}
+
+enum Guard {
+    Shared { _guard: RwLockReadGuard<'static, ()> },
+    Alone { _guard: RwLockWriteGuard<'static, ()> },
 }
 
 impl Namespace {
     /// Makes one. `purpose` begins its name.
     pub async fn new(purpose: &str) -> Result<Self> {
+        let guard = CLUSTER.read().await;
+        Self::made(purpose, Some(Guard::Shared { _guard: guard })).await
+    }
+
+    /// Makes one, in a cluster that no other test uses as long as it is there.
+    pub async fn alone(purpose: &str) -> Result<Self> {
+        let guard = CLUSTER.write().await;
+        Self::made(purpose, Some(Guard::Alone { _guard: guard })).await
+    }
+
+    /// Makes one that is there for all tests.
+    pub async fn of_all(purpose: &str) -> Result<Self> {
+        Self::made(purpose, None).await
+    }
+
+    async fn made(purpose: &str, guard: Option<Guard>) -> Result<Self> {
         let client = client().await?;
         let name = format!("{purpose}-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
         let namespace = serde_json::json!({
@@ -30,7 +56,7 @@ impl Namespace {
             }},
         });
         kubectl_with(&["create", "-f", "-"], &namespace.to_string()).await?.good()?;
-        Ok(Self { name, client })
+        Ok(Self { name, client, _cluster: guard })
     }
 
     /// Runs kubectl in it.

@@ -1,0 +1,169 @@
+//! The life of a release: upgraded while webhooks arrive, uninstalled, beside another one, and with the Postgres that the chart brings.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::apps::v1::StatefulSet;
+use serde_json::json;
+use watchstate_tests::world::Flavor;
+
+use crate::cluster::{helm_alone, image_values, setting};
+use crate::definitions::{definitions, older_chart};
+use crate::films::*;
+use crate::installation::Installation;
+use crate::namespace::Namespace;
+use crate::path::BY_HAND;
+
+const TWO: [(&str, Flavor); 2] = [("jellyfin", Flavor::Jellyfin12), ("emby", Flavor::Emby49)];
+
+#[tokio::test]
+async fn no_webhook_is_lost_while_the_chart_is_upgraded() -> Result<()> {
+    let older = tempfile::tempdir()?;
+    older_chart(older.path())?;
+    let mut installation = Installation::prepared("upgrade", &json!({})).await?;
+    installation.install(older.path().to_str().context("a path in UTF-8")?).await?;
+    let [jellyfin, emby] = installation.servers(TWO).await?;
+    for film in many(2000) {
+        jellyfin.add_movie(&film);
+        emby.add_movie(&film);
+    }
+    installation.schedule(BY_HAND);
+    installation.apply().await?;
+    installation.servers_ready().await?;
+    installation.ready_schedule().await?;
+    installation.run("import").await?;
+    let hooks = installation.sends_webhooks("jellyfin", &jellyfin).await?;
+    let before = installation.pods("webhook").await?;
+
+    // A film every so often, for as long as the upgrade takes: each is told once, and never again.
+    let watching = async {
+        let mut titles = Vec::new();
+        let mut tick = tokio::time::interval(Duration::from_millis(50));
+        for film in many(2000) {
+            tick.tick().await;
+            jellyfin.mark_played(ANNA, &crate::films::film(&jellyfin, &film.title), None)?;
+            titles.push(film.title.clone());
+            // As long as the upgrade takes, and a little more.
+            if UPGRADED.load(std::sync::atomic::Ordering::Relaxed) && titles.len() > 100 {
+                break;
+            }
+        }
+        anyhow::Ok(titles)
+    };
+    let upgrading = async {
+        installation.upgrade("charts/watchstate", &json!({})).await?;
+        UPGRADED.store(true, std::sync::atomic::Ordering::Relaxed);
+        anyhow::Ok(())
+    };
+    let (titles, ()) = tokio::try_join!(watching, upgrading)?;
+    ensure!(titles.len() < 2000, "the upgrade took longer than the films");
+    for sent in hooks.settle().await {
+        ensure!(sent.status == Some(202), "{sent:#?}");
+    }
+    let after = installation.pods("webhook").await?;
+    ensure!(before.iter().all(|pod| !after.contains(pod)), "all receivers were replaced: {before:?} {after:?}");
+    for title in &titles {
+        is_played(&emby, title).await?;
+    }
+    eprintln!("{} events arrived during an upgrade, none was lost", titles.len());
+    Ok(())
+}
+
+static UPGRADED: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+#[tokio::test]
+async fn uninstalling_leaves_data_and_definitions_and_nothing_else() -> Result<()> {
+    let mut installation = Installation::new("uninstalled", &json!({})).await?;
+    let [jellyfin, _] = installation.servers(TWO).await?;
+    watched(&jellyfin, "Heat", "2024-02-01T20:00:00Z");
+    installation.schedule(BY_HAND);
+    installation.apply().await?;
+    installation.servers_ready().await?;
+    installation.ready_schedule().await?;
+    installation.run("import").await?;
+    installation.namespace.kubectl(&["delete", "ms,sync", "--all", "--timeout=30s"]).await?.good()?;
+    helm_alone(&["uninstall", "watchstate", "--wait", "--namespace", &installation.namespace.name]).await?.good()?;
+
+    let kinds = "deployments,statefulsets,services,cronjobs,roles,rolebindings,poddisruptionbudgets,leases,ms,sync";
+    let left = installation.namespace.kubectl(&["get", kinds, "-o", "name"]).await?.good()?;
+    ensure!(left.is_empty(), "{left}");
+    let accounts = installation.namespace.kubectl(&["get", "serviceaccounts,secrets", "-o", "name"]).await?.good()?;
+    let mut accounts: Vec<&str> = accounts.lines().collect();
+    accounts.sort_unstable();
+    // The user's own Secrets, and what every namespace has.
+    ensure!(accounts == ["secret/emby", "secret/jellyfin", "secret/pg-app", "serviceaccount/default"], "{accounts:?}");
+    let state = installation.household.worker(&["state", "-o", "json", "--title", "Heat"]).await?.expect(0)?.stdout;
+    ensure!(state.contains("Heat"), "what was watched is still known: {state}");
+    ensure!(!definitions().await?.after.is_empty(), "the definitions are there");
+    installation.namespace.kubectl(&["get", "ms"]).await?.good()?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_installations_do_not_touch_each_other() -> Result<()> {
+    let mut here = Installation::new("here", &json!({})).await?;
+    let mut there = Installation::new("there", &json!({})).await?;
+    let worlds_here = here.servers(TWO).await?;
+    let worlds_there = there.servers(TWO).await?;
+    for installation in [&mut here, &mut there] {
+        installation.schedule(BY_HAND);
+        installation.apply().await?;
+    }
+    here.servers_ready().await?;
+    there.servers_ready().await?;
+    here.ready_schedule().await?;
+    there.ready_schedule().await?;
+    for world in &worlds_there {
+        world.log().clear();
+    }
+    watched(&worlds_here[0], "Heat", "2024-02-01T20:00:00Z");
+    here.run("import").await?;
+    here.run("export").await?;
+    is_played(&worlds_here[1], "Heat").await?;
+    for world in &worlds_there {
+        ensure!(!has(world, "Heat").played && world.writes().is_empty(), "{world:?} was written to");
+    }
+    let state = there.household.worker(&["state", "-o", "json"]).await?.expect(0)?.json()?;
+    ensure!(!state.to_string().contains("Heat"), "the other household knows nothing of it: {state:#}");
+    // The same names, other tokens: each knows its own.
+    let (token_here, token_there) = (here.webhook("emby").await?, there.webhook("emby").await?);
+    ensure!(token_here.query() != token_there.query(), "each has a token of its own");
+    let mut crossed = there.webhook("emby").await?;
+    crossed.set_query(token_here.query());
+    let answer = reqwest::Client::new().post(crossed).body("{}").send().await?;
+    ensure!(answer.status() == 401, "a token of the other installation is refused: {answer:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_chart_brings_a_postgres_and_its_own_test_passes() -> Result<()> {
+    definitions().await?;
+    let namespace = Namespace::new("postgres").await?;
+    let postgres = setting("WATCHSTATE_TEST_POSTGRES_IMAGE")?;
+    let (repository, tag) = postgres.rsplit_once(':').context("a tag")?;
+    let values = json!({
+        "crds": {"enabled": false}, "image": image_values()?,
+        "postgres": {"enabled": true, "image": {"repository": repository, "tag": tag}},
+    });
+    let install = ["install", "watchstate", "charts/watchstate", "--wait", "--timeout", "2m"];
+    let said = namespace.helm(&install, &values).await?;
+    ensure!(said.ok, "{}\n{}", said.stderr, namespace.story().await);
+    let said = namespace.kubectl(&["get", "secret", "watchstate-postgres", "-o", "jsonpath={.data.password}"]).await?;
+    let password = said.good()?;
+    let test = helm_alone(&["test", "watchstate", "--namespace", &namespace.name, "--timeout", "2m"]).await?;
+    ensure!(test.ok, "{}\n{}", test.stderr, namespace.story().await);
+
+    // An upgrade keeps the password, since the volume knows no other; the database comes back with what it had.
+    let said = namespace.helm(&["upgrade", "watchstate", "charts/watchstate", "--wait", "--timeout", "2m"], &values).await?;
+    ensure!(said.ok, "{}\n{}", said.stderr, namespace.story().await);
+    let said = namespace.kubectl(&["get", "secret", "watchstate-postgres", "-o", "jsonpath={.data.password}"]).await?;
+    ensure!(said.good()? == password, "the password is kept");
+    namespace.kubectl(&["delete", "pod", "watchstate-postgres-0"]).await?.good()?;
+    let ready = |set: Option<&StatefulSet>| {
+        set.and_then(|set| set.status.as_ref()).is_some_and(|status| status.ready_replicas == Some(1))
+    };
+    namespace.until("watchstate-postgres", "is ready", ready).await?;
+    let test = helm_alone(&["test", "watchstate", "--namespace", &namespace.name, "--timeout", "2m"]).await?;
+    ensure!(test.ok, "{}\n{}", test.stderr, namespace.story().await);
+    Ok(())
+}

@@ -1,0 +1,260 @@
+//! What goes wrong in a cluster: pods that are killed, leaders that are lost, an API server or a database that is away, runs that fail.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::ListParams;
+use kube::runtime::wait::conditions;
+use serde_json::json;
+use watchstate_crds::{MediaServer, SyncSchedule};
+use watchstate_tests::world::{Flavor, World};
+
+use crate::cluster;
+use crate::films::*;
+use crate::installation::Installation;
+use crate::path::BY_HAND;
+
+const TWO: [(&str, Flavor); 2] = [("jellyfin", Flavor::Jellyfin12), ("emby", Flavor::Emby49)];
+
+async fn two(purpose: &str, more: &serde_json::Value) -> Result<(Installation, [World; 2])> {
+    let mut installation = Installation::new(purpose, more).await?;
+    let worlds = installation.servers(TWO).await?;
+    installation.schedule(BY_HAND);
+    Ok((installation, worlds))
+}
+
+#[tokio::test]
+async fn an_operator_that_is_killed_at_work_leaves_nothing_undone() -> Result<()> {
+    let (installation, _) = two("killed", &json!({})).await?;
+    let [operator] = &installation.pods("operator").await?[..] else { anyhow::bail!("one operator") };
+    installation.apply().await?;
+    // Its first step on a new resource has been done, the others have not.
+    installation
+        .namespace
+        .until("jellyfin", "has a finalizer", |server: Option<&MediaServer>| {
+            server.is_some_and(|server| server.metadata.finalizers.as_ref().is_some_and(|all| !all.is_empty()))
+        })
+        .await?;
+    installation.namespace.kubectl(&["delete", "pod", operator, "--grace-period=0", "--force"]).await?.good()?;
+    installation.servers_ready().await?;
+    installation.ready_schedule().await?;
+    installation.available("household-push").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn when_the_leader_is_lost_the_other_leads_within_twenty_seconds() -> Result<()> {
+    let (installation, _) = two("leader", &json!({"operator": {"replicas": 2}})).await?;
+    let led = installation.namespace.until("watchstate-operator", "is held", |lease: Option<&Lease>| holder(lease).is_some());
+    let leader = led.await?.as_ref().and_then(|lease| holder(Some(lease))).context("a holder")?;
+    let pod = pod_of(&installation, &leader).await?;
+    // Killed, it has no time to give the lease up.
+    installation.namespace.kubectl(&["delete", "pod", &pod, "--grace-period=0", "--force"]).await?.good()?;
+    let began = Instant::now();
+    installation
+        .namespace
+        .until("watchstate-operator", "is held by another", move |lease: Option<&Lease>| {
+            holder(lease).is_some_and(|now| now != leader)
+        })
+        .await?;
+    let took = began.elapsed();
+    eprintln!("another operator leads after {took:?}");
+    ensure!(took < Duration::from_secs(20), "it took {took:?}");
+    installation.apply().await?;
+    installation.servers_ready().await
+}
+
+#[tokio::test]
+async fn a_leader_whose_lease_was_taken_lets_go() -> Result<()> {
+    let (installation, _) = two("lease", &json!({})).await?;
+    installation.apply().await?;
+    installation.servers_ready().await?;
+    let stolen = json!({"spec": {"holderIdentity": "somebody-else", "renewTime": jiff::Timestamp::now().strftime("%FT%T.000000Z").to_string()}});
+    let patch = ["patch", "lease", "watchstate-operator", "--type=merge", "-p", &stolen.to_string()];
+    installation.namespace.kubectl(&patch).await?.good()?;
+    // The thief never renews it: it is taken back, and work goes on.
+    let taken_back = |lease: Option<&Lease>| holder(lease).is_some_and(|now| now != "somebody-else");
+    installation.namespace.until("watchstate-operator", "is taken back", taken_back).await?;
+    let now = json!({"metadata": {"annotations": {"watchstate.dev/requestedAt": "after the theft"}}}).to_string();
+    installation.namespace.kubectl(&["patch", "ms", "emby", "--type=merge", "-p", &now]).await?.good()?;
+    installation
+        .namespace
+        .until("emby", "was looked at again", |server: Option<&MediaServer>| {
+            let handled = server.and_then(|server| server.status.as_ref()?.last_handled_requested_at.clone());
+            handled.as_deref() == Some("after the theft")
+        })
+        .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_told_and_waited_for() -> Result<()> {
+    let (installation, _) = two("database", &json!({})).await?;
+    installation.apply().await?;
+    installation.servers_ready().await?;
+    installation.door.close();
+    let change = json!({"spec": {"unplayed": "Ignore"}}).to_string();
+    installation.namespace.kubectl(&["patch", "ms", "emby", "--type=merge", "-p", &change]).await?.good()?;
+    installation.server("emby", "Registered", "False", "DatabaseUnavailable").await?;
+    installation.door.reopen();
+    installation.server("emby", "Ready", "True", "Ready").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_worker_killed_in_the_middle_of_an_export_is_made_good_by_the_next() -> Result<()> {
+    let (mut installation, [jellyfin, emby]) = two("export", &json!({})).await?;
+    for film in many(300) {
+        jellyfin.add_movie(&film);
+        emby.add_movie(&film);
+        watched(&jellyfin, &film.title, "2024-02-01T20:00:00Z");
+    }
+    // Nothing but the export writes.
+    installation.schedule("  import:\n    schedule: 0 5 1 1 *\n  export:\n    schedule: 0 5 1 1 *\n");
+    installation.apply().await?;
+    installation.servers_ready().await?;
+    installation.ready_schedule().await?;
+    installation.run("import").await?;
+    installation.namespace.kubectl(&["create", "job", "cut", "--from=cronjob/household-export"]).await?.good()?;
+    comes_to(&emby, "a few films were written", |world| world.writes().len() >= 20).await?;
+    let pods: kube::Api<Pod> = installation.namespace.api();
+    let of_job = pods.list(&ListParams::default().labels("batch.kubernetes.io/job-name=cut")).await?;
+    let pod = of_job.items.first().and_then(|pod| pod.metadata.name.clone()).context("its pod")?;
+    installation.namespace.kubectl(&["delete", "pod", &pod, "--grace-period=0", "--force"]).await?.good()?;
+    let written = emby.writes().len();
+    ensure!(written < 300, "it was killed too late to show anything");
+    installation.run("export").await?;
+    for film in many(300) {
+        ensure!(has(&emby, &film.title).played, "{} was forgotten", film.title);
+    }
+    let writes = emby.writes().len();
+    ensure!(writes <= 300 + 20, "what was written is not written again: {writes} writes");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_run_that_fails_for_its_configuration_fails_once_and_says_what_to_do() -> Result<()> {
+    let (mut installation, [_, emby]) = two("wrong", &json!({})).await?;
+    installation.apply().await?;
+    installation.servers_ready().await?;
+    installation.ready_schedule().await?;
+    emby.revoke(&installation.household.member("emby")?.token.clone());
+    installation.namespace.kubectl(&["create", "job", "wrong", "--from=cronjob/household-import"]).await?.good()?;
+    let failed = installation.namespace.until("wrong", "has failed", failed_job).await?;
+    let failed = failed.and_then(|job| job.status?.failed);
+    ensure!(failed == Some(1), "no retry: {failed:?}");
+    let schedule = installation
+        .schedule_is("says that a run failed", |schedule| {
+            condition(schedule, "LastRunSucceeded").is_some_and(|(status, _)| status == "False")
+        })
+        .await?;
+    let (_, message) = condition(&schedule, "LastRunSucceeded").context("a condition")?;
+    ensure!(message.contains("emby"), "it says which server: {message}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_plan_that_the_brake_holds_is_applied_once_it_is_approved() -> Result<()> {
+    let (installation, [jellyfin, emby]) = two("held", &json!({})).await?;
+    for film in many(60) {
+        for world in [&jellyfin, &emby] {
+            world.add_movie(&film);
+            watched(world, &film.title, "2024-02-01T20:00:00Z");
+        }
+    }
+    installation.apply().await?;
+    installation.servers_ready().await?;
+    installation.ready_schedule().await?;
+    installation.run("import").await?;
+    for film in many(40) {
+        jellyfin.mark_unplayed(ANNA, &crate::films::film(&jellyfin, &film.title))?;
+    }
+    installation.namespace.kubectl(&["create", "job", "held", "--from=cronjob/household-import"]).await?.good()?;
+    let schedule = installation
+        .schedule_is("holds a run", |schedule| {
+            condition(schedule, "Held").is_some_and(|(status, _)| status == "True")
+        })
+        .await?;
+    ensure!(has(&emby, "Film 1").played, "nobody is un-watched yet");
+    let held = schedule.status.as_ref().and_then(|status| status.held_runs.first()).context("a held run")?;
+    let approve = format!("watchstate.dev/approve={}", held.id);
+    installation.namespace.kubectl(&["annotate", "sync", "household", &approve]).await?.good()?;
+    for film in many(40) {
+        comes_to(&emby, &format!("{} is not played", film.title), |world| !has(world, &film.title).played).await?;
+    }
+    ensure!(has(&emby, "Film 41").played, "just what was approved");
+    installation
+        .schedule_is("holds nothing", |schedule| {
+            condition(schedule, "Held").is_some_and(|(status, _)| status == "False")
+        })
+        .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_api_server_that_restarts_and_has_forgotten_its_past_is_caught_up_with() -> Result<()> {
+    let Ok(node) = cluster::setting("WATCHSTATE_TEST_NODE") else {
+        eprintln!("not tried: this cluster's API server can't be killed from here");
+        return Ok(());
+    };
+    let mut installation = Installation::alone("restart", &json!({})).await?;
+    let [_, emby] = installation.servers(TWO).await?;
+    installation.schedule(BY_HAND);
+    installation.apply().await?;
+    installation.servers_ready().await?;
+
+    // While the operator can't see it, things change, and a new API server knows nothing of what came before it.
+    cluster::on_node(&node, &["pkill", "-STOP", "-x", "watchstate-oper"]).await?;
+    cluster::on_node(&node, &["pkill", "-KILL", "-x", "kube-apiserver"]).await?;
+    cluster::answers().await?;
+    let old = installation.household.member("emby")?.token.clone();
+    emby.revoke(&old);
+    let new = emby.add_api_key("after the restart");
+    installation.namespace.kubectl(&["patch", "secret", "emby", "--type=merge", "-p", &json!({"stringData": {"token": new}}).to_string()]).await?.good()?;
+    installation.namespace.kubectl(&["patch", "sync", "household", "--type=merge", "-p", &json!({"spec": {"import": {"schedule": "1 1 1 1 *"}}}).to_string()]).await?.good()?;
+    cluster::on_node(&node, &["pkill", "-KILL", "-x", "kube-apiserver"]).await?;
+    cluster::answers().await?;
+    cluster::on_node(&node, &["pkill", "-CONT", "-x", "watchstate-oper"]).await?;
+
+    installation
+        .namespace
+        .until("household-import", "has the new schedule", |cron_job: Option<&k8s_openapi::api::batch::v1::CronJob>| {
+            cron_job.and_then(|found| found.spec.as_ref()).is_some_and(|spec| spec.schedule == "1 1 1 1 *")
+        })
+        .await?;
+    let now = json!({"metadata": {"annotations": {"watchstate.dev/requestedAt": "after the restart"}}}).to_string();
+    installation.namespace.kubectl(&["patch", "ms", "emby", "--type=merge", "-p", &now]).await?.good()?;
+    installation
+        .namespace
+        .until("emby", "was looked at with its new token", |server: Option<&MediaServer>| {
+            let Some(status) = server.and_then(|server| server.status.as_ref()) else { return false };
+            status.last_handled_requested_at.as_deref() == Some("after the restart")
+                && status.conditions.iter().any(|one| one.type_ == "Ready" && one.status == "True")
+        })
+        .await?;
+    Ok(())
+}
+
+fn holder(lease: Option<&Lease>) -> Option<String> {
+    lease?.spec.as_ref()?.holder_identity.clone().filter(|holder| !holder.is_empty())
+}
+
+/// The pod that an identity names.
+async fn pod_of(installation: &Installation, identity: &str) -> Result<String> {
+    let pods = installation.pods("operator").await?;
+    pods.iter().find(|pod| identity.contains(*pod)).cloned().with_context(|| format!("{identity} is none of {pods:?}"))
+}
+
+fn failed_job(job: Option<&Job>) -> bool {
+    let conditions = job.and_then(|job| job.status.as_ref()?.conditions.as_ref());
+    conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Failed" && one.status == "True"))
+}
+
+/// Status and message of a schedule's condition.
+fn condition(schedule: &SyncSchedule, type_: &str) -> Option<(String, String)> {
+    let mut all = schedule.status.iter().flat_map(|status| &status.conditions);
+    all.find(|one| one.type_ == type_).map(|one| (one.status.clone(), one.message.clone()))
+}
