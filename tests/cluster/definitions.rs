@@ -81,7 +81,8 @@ spec:
         .await?
         .good()?;
     let suspend = json!({"spec": {"suspend": true}}).to_string();
-    let unknown = ["patch", "ms", "here-before", "--type=merge", "-p", &suspend, "--dry-run=server", "--warnings-as-errors"];
+    let unknown =
+        ["patch", "ms", "here-before", "--type=merge", "-p", &suspend, "--dry-run=server", "--warnings-as-errors"];
     let unknown_before = namespace.kubectl(&unknown).await?.refused()?;
 
     let before = shown(&namespace).await?;

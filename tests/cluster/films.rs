@@ -22,15 +22,18 @@ pub fn films() -> [NewMovie; 3] {
     ]
 }
 
-/// So many invented films, for runs that take a while.
-pub fn many(count: u32) -> Vec<NewMovie> {
-    let film = |number: u32| {
-        NewMovie::new(&format!("Film {number}"), 2000)
-            .minutes(100)
-            .id("tmdb", &(500_000 + number).to_string())
-            .added_at(at("2023-01-01T00:00:00Z"))
+/// Adds so many invented films to servers; their titles.
+pub fn add_many(worlds: [&World; 2], count: u32) -> Vec<String> {
+    let add = |number: u32| {
+        let title = format!("Film {number}");
+        let id = (500_000 + number).to_string();
+        let film = NewMovie::new(&title, 2000).minutes(100).id("tmdb", &id).added_at(at("2023-01-01T00:00:00Z"));
+        for world in worlds {
+            world.add_movie(&film);
+        }
+        title
     };
-    (1..=count).map(film).collect()
+    (1..=count).map(add).collect()
 }
 
 /// A moment.

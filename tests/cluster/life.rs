@@ -10,7 +10,7 @@ use kube::Api;
 use kube::runtime::wait::{await_condition, conditions};
 use serde_json::{Value, json};
 use tokio::time::timeout;
-use watchstate_crds::{MediaServer, SyncSchedule};
+use watchstate_crds::MediaServer;
 use watchstate_tests::world::{Flavor, World};
 
 use crate::films::*;
@@ -104,7 +104,8 @@ async fn a_renamed_person_is_another_and_the_first_ones_history_is_kept() -> Res
     watched(&jellyfin, "Heat", "2024-02-01T20:00:00Z");
     installation.run("import").await?;
     for name in ["emby", "jellyfin"] {
-        patch(&installation, ["ms", name], json!({"spec": {"users": [{"person": "annette", "account": ANNA}]}})).await?;
+        patch(&installation, ["ms", name], json!({"spec": {"users": [{"person": "annette", "account": ANNA}]}}))
+            .await?;
         installation
             .namespace
             .until(name, "knows annette", |server: Option<&MediaServer>| {
@@ -156,7 +157,11 @@ async fn a_namespace_goes_in_half_a_minute_though_its_servers_are_down() -> Resu
     }
     installation.door.close();
     let began = Instant::now();
-    installation.namespace.kubectl(&["delete", "namespace", &installation.namespace.name, "--wait=false"]).await?.good()?;
+    installation
+        .namespace
+        .kubectl(&["delete", "namespace", &installation.namespace.name, "--wait=false"])
+        .await?
+        .good()?;
     let api: Api<KubeNamespace> = Api::all(installation.namespace.client.clone());
     let uid = api.get(&installation.namespace.name).await?.metadata.uid.context("a uid")?;
     let gone = await_condition(api, &installation.namespace.name, conditions::is_deleted(&uid));
@@ -186,7 +191,8 @@ async fn cron_job(
     what: &str,
     so: impl Fn(&Value) -> bool + Send + Sync + 'static,
 ) -> Result<()> {
-    let condition = move |cron_job: Option<&CronJob>| cron_job.is_some_and(|found| spec(found).is_ok_and(|spec| so(&spec)));
+    let condition =
+        move |cron_job: Option<&CronJob>| cron_job.is_some_and(|found| spec(found).is_ok_and(|spec| so(&spec)));
     installation.namespace.until(name, what, condition).await.map(drop)
 }
 
@@ -197,9 +203,4 @@ async fn follower(installation: &Installation, pods: i32) -> Result<()> {
         running == pods
     };
     installation.namespace.until("household-push", &format!("has {pods} pods"), condition).await.map(drop)
-}
-
-/// The schedule, for tests that look at it.
-pub async fn schedule(installation: &Installation) -> Result<SyncSchedule> {
-    Ok(installation.namespace.api::<SyncSchedule>().get("household").await?)
 }

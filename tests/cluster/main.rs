@@ -5,7 +5,6 @@
     clippy::missing_panics_doc,
     clippy::panic,
     clippy::unwrap_used,
-    missing_docs,
     reason = "these are tests and what they share"
 )]
 

@@ -28,7 +28,9 @@ fn all_values() -> Vec<(&'static str, Value)> {
         ),
         (
             "service of another type",
-            and(json!({"webhook": {"service": {"type": "LoadBalancer", "extraSpec": {"externalTrafficPolicy": "Local"}}}})),
+            and(
+                json!({"webhook": {"service": {"type": "LoadBalancer", "extraSpec": {"externalTrafficPolicy": "Local"}}}}),
+            ),
         ),
         (
             "two operators, placed",
@@ -75,7 +77,9 @@ async fn the_kustomize_base_is_accepted() -> Result<()> {
     let namespace = Namespace::new("base").await?;
     let all = namespace.kubectl(&["kustomize", "charts/base"]).await?.good()?;
     // The definitions stand for themselves.
-    let said = namespace.kubectl_with(&["apply", "--dry-run=server", "--server-side", "--force-conflicts", "-f", "-"], &all).await?;
+    let said = namespace
+        .kubectl_with(&["apply", "--dry-run=server", "--server-side", "--force-conflicts", "-f", "-"], &all)
+        .await?;
     ensure!(said.ok && !said.stderr.contains("Warning"), "{}", said.stderr);
     Ok(())
 }

@@ -8,7 +8,8 @@ use crate::films::*;
 use crate::installation::{Installation, THREE};
 
 /// Runs come when they are asked for; changes are followed at once.
-pub const BY_HAND: &str = "  import:\n    schedule: 0 5 1 1 *\n  export:\n    schedule: 0 5 1 1 *\n  push:\n    mode: Realtime\n";
+pub const BY_HAND: &str =
+    "  import:\n    schedule: 0 5 1 1 *\n  export:\n    schedule: 0 5 1 1 *\n  push:\n    mode: Realtime\n";
 
 #[tokio::test]
 async fn a_film_watched_on_one_server_is_marked_on_two_others() -> Result<()> {

@@ -1,5 +1,6 @@
 //! The life of a release: upgraded while webhooks arrive, uninstalled, beside another one, and with the Postgres that the chart brings.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -23,10 +24,7 @@ async fn no_webhook_is_lost_while_the_chart_is_upgraded() -> Result<()> {
     let mut installation = Installation::prepared("upgrade", &json!({})).await?;
     installation.install(older.path().to_str().context("a path in UTF-8")?).await?;
     let [jellyfin, emby] = installation.servers(TWO).await?;
-    for film in many(2000) {
-        jellyfin.add_movie(&film);
-        emby.add_movie(&film);
-    }
+    let all = add_many([&jellyfin, &emby], 2000);
     installation.schedule(BY_HAND);
     installation.apply().await?;
     installation.servers_ready().await?;
@@ -36,15 +34,16 @@ async fn no_webhook_is_lost_while_the_chart_is_upgraded() -> Result<()> {
     let before = installation.pods("webhook").await?;
 
     // A film every so often, for as long as the upgrade takes: each is told once, and never again.
+    let upgraded = Cell::new(false);
     let watching = async {
         let mut titles = Vec::new();
         let mut tick = tokio::time::interval(Duration::from_millis(50));
-        for film in many(2000) {
+        for title in &all {
             tick.tick().await;
-            jellyfin.mark_played(ANNA, &crate::films::film(&jellyfin, &film.title), None)?;
-            titles.push(film.title.clone());
+            jellyfin.mark_played(ANNA, &film(&jellyfin, title), None)?;
+            titles.push(title);
             // As long as the upgrade takes, and a little more.
-            if UPGRADED.load(std::sync::atomic::Ordering::Relaxed) && titles.len() > 100 {
+            if upgraded.get() && titles.len() > 100 {
                 break;
             }
         }
@@ -52,24 +51,22 @@ async fn no_webhook_is_lost_while_the_chart_is_upgraded() -> Result<()> {
     };
     let upgrading = async {
         installation.upgrade("charts/watchstate", &json!({})).await?;
-        UPGRADED.store(true, std::sync::atomic::Ordering::Relaxed);
+        upgraded.set(true);
         anyhow::Ok(())
     };
     let (titles, ()) = tokio::try_join!(watching, upgrading)?;
-    ensure!(titles.len() < 2000, "the upgrade took longer than the films");
+    ensure!(titles.len() < all.len(), "the upgrade took longer than the films");
     for sent in hooks.settle().await {
         ensure!(sent.status == Some(202), "{sent:#?}");
     }
     let after = installation.pods("webhook").await?;
     ensure!(before.iter().all(|pod| !after.contains(pod)), "all receivers were replaced: {before:?} {after:?}");
-    for title in &titles {
+    for title in titles.iter().copied() {
         is_played(&emby, title).await?;
     }
     eprintln!("{} events arrived during an upgrade, none was lost", titles.len());
     Ok(())
 }
-
-static UPGRADED: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
 
 #[tokio::test]
 async fn uninstalling_leaves_data_and_definitions_and_nothing_else() -> Result<()> {
@@ -154,7 +151,8 @@ async fn the_chart_brings_a_postgres_and_its_own_test_passes() -> Result<()> {
     ensure!(test.ok, "{}\n{}", test.stderr, namespace.story().await);
 
     // An upgrade keeps the password, since the volume knows no other; the database comes back with what it had.
-    let said = namespace.helm(&["upgrade", "watchstate", "charts/watchstate", "--wait", "--timeout", "2m"], &values).await?;
+    let said =
+        namespace.helm(&["upgrade", "watchstate", "charts/watchstate", "--wait", "--timeout", "2m"], &values).await?;
     ensure!(said.ok, "{}\n{}", said.stderr, namespace.story().await);
     let said = namespace.kubectl(&["get", "secret", "watchstate-postgres", "-o", "jsonpath={.data.password}"]).await?;
     ensure!(said.good()? == password, "the password is kept");

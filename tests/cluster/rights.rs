@@ -22,7 +22,11 @@ async fn rules(account: &str, namespace: &str, there: &str) -> Result<BTreeSet<S
     let who = format!("--as=system:serviceaccount:{namespace}:watchstate-{account}");
     let list = kubectl(&["auth", "can-i", "--list", "--no-headers", &who, "--namespace", there]).await?.good()?;
     let everybodys = |line: &str| line.starts_with("selfsubject") || line.trim_start().starts_with('[');
-    Ok(list.lines().filter(|line| !everybodys(line)).map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect())
+    Ok(list
+        .lines()
+        .filter(|line| !everybodys(line))
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect())
 }
 
 #[tokio::test]
@@ -103,8 +107,11 @@ async fn a_token_is_sent_to_its_own_server_only() -> Result<()> {
     installation.apply().await?;
     installation.servers_ready().await?;
 
-    let (thief, heard) = stranger("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}".to_owned()).await?;
-    let sends_on = format!("HTTP/1.1 307 Temporary Redirect\r\nlocation: {thief}/System/Info\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    let (thief, heard) =
+        stranger("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}".to_owned()).await?;
+    let sends_on = format!(
+        "HTTP/1.1 307 Temporary Redirect\r\nlocation: {thief}/System/Info\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    );
     let (redirecting, asked) = stranger(sends_on).await?;
     let change = json!({"spec": {"url": redirecting}}).to_string();
     installation.namespace.kubectl(&["patch", "ms", "jellyfin", "--type=merge", "-p", &change]).await?.good()?;

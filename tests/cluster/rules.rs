@@ -26,7 +26,9 @@ async fn judged(kind: &str, plural: &str, good: Value, rows: Vec<Row>, changes: 
     for Row { place, message, accepts, refuses } in rows {
         for patch in accepts {
             let object: DynamicObject = serde_json::from_value(patched(good.clone(), &patch))?;
-            api.create(&dry, &object).await.with_context(|| format!("{place}: {message}: {patch} is to be accepted"))?;
+            api.create(&dry, &object)
+                .await
+                .with_context(|| format!("{place}: {message}: {patch} is to be accepted"))?;
         }
         for patch in refuses {
             let object = serde_json::from_value(patched(good.clone(), &patch))?;

@@ -7,7 +7,6 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
-use kube::runtime::wait::conditions;
 use serde_json::json;
 use watchstate_crds::{MediaServer, SyncSchedule};
 use watchstate_tests::world::{Flavor, World};
@@ -48,7 +47,8 @@ async fn an_operator_that_is_killed_at_work_leaves_nothing_undone() -> Result<()
 #[tokio::test]
 async fn when_the_leader_is_lost_the_other_leads_within_twenty_seconds() -> Result<()> {
     let (installation, _) = two("leader", &json!({"operator": {"replicas": 2}})).await?;
-    let led = installation.namespace.until("watchstate-operator", "is held", |lease: Option<&Lease>| holder(lease).is_some());
+    let led =
+        installation.namespace.until("watchstate-operator", "is held", |lease: Option<&Lease>| holder(lease).is_some());
     let leader = led.await?.as_ref().and_then(|lease| holder(Some(lease))).context("a holder")?;
     let pod = pod_of(&installation, &leader).await?;
     // Killed, it has no time to give the lease up.
@@ -107,10 +107,9 @@ async fn a_database_that_is_away_is_told_and_waited_for() -> Result<()> {
 #[tokio::test]
 async fn a_worker_killed_in_the_middle_of_an_export_is_made_good_by_the_next() -> Result<()> {
     let (mut installation, [jellyfin, emby]) = two("export", &json!({})).await?;
-    for film in many(300) {
-        jellyfin.add_movie(&film);
-        emby.add_movie(&film);
-        watched(&jellyfin, &film.title, "2024-02-01T20:00:00Z");
+    let titles = add_many([&jellyfin, &emby], 300);
+    for title in &titles {
+        watched(&jellyfin, title, "2024-02-01T20:00:00Z");
     }
     // Nothing but the export writes.
     installation.schedule("  import:\n    schedule: 0 5 1 1 *\n  export:\n    schedule: 0 5 1 1 *\n");
@@ -127,8 +126,8 @@ async fn a_worker_killed_in_the_middle_of_an_export_is_made_good_by_the_next() -
     let written = emby.writes().len();
     ensure!(written < 300, "it was killed too late to show anything");
     installation.run("export").await?;
-    for film in many(300) {
-        ensure!(has(&emby, &film.title).played, "{} was forgotten", film.title);
+    for title in &titles {
+        ensure!(has(&emby, title).played, "{title} was forgotten");
     }
     let writes = emby.writes().len();
     ensure!(writes <= 300 + 20, "what was written is not written again: {writes} writes");
@@ -159,33 +158,31 @@ async fn a_run_that_fails_for_its_configuration_fails_once_and_says_what_to_do()
 #[tokio::test]
 async fn a_plan_that_the_brake_holds_is_applied_once_it_is_approved() -> Result<()> {
     let (installation, [jellyfin, emby]) = two("held", &json!({})).await?;
-    for film in many(60) {
-        for world in [&jellyfin, &emby] {
-            world.add_movie(&film);
-            watched(world, &film.title, "2024-02-01T20:00:00Z");
-        }
+    let titles = add_many([&jellyfin, &emby], 60);
+    for title in &titles {
+        watched(&jellyfin, title, "2024-02-01T20:00:00Z");
+        watched(&emby, title, "2024-02-01T20:00:00Z");
     }
     installation.apply().await?;
     installation.servers_ready().await?;
     installation.ready_schedule().await?;
     installation.run("import").await?;
-    for film in many(40) {
-        jellyfin.mark_unplayed(ANNA, &crate::films::film(&jellyfin, &film.title))?;
+    let (unplayed, still) = titles.split_at(40);
+    for title in unplayed {
+        jellyfin.mark_unplayed(ANNA, &film(&jellyfin, title))?;
     }
     installation.namespace.kubectl(&["create", "job", "held", "--from=cronjob/household-import"]).await?.good()?;
     let schedule = installation
-        .schedule_is("holds a run", |schedule| {
-            condition(schedule, "Held").is_some_and(|(status, _)| status == "True")
-        })
+        .schedule_is("holds a run", |schedule| condition(schedule, "Held").is_some_and(|(status, _)| status == "True"))
         .await?;
-    ensure!(has(&emby, "Film 1").played, "nobody is un-watched yet");
+    ensure!(unplayed.iter().all(|title| has(&emby, title).played), "nobody is un-watched yet");
     let held = schedule.status.as_ref().and_then(|status| status.held_runs.first()).context("a held run")?;
     let approve = format!("watchstate.dev/approve={}", held.id);
     installation.namespace.kubectl(&["annotate", "sync", "household", &approve]).await?.good()?;
-    for film in many(40) {
-        comes_to(&emby, &format!("{} is not played", film.title), |world| !has(world, &film.title).played).await?;
+    for title in unplayed {
+        comes_to(&emby, &format!("{title} is not played"), |world| !has(world, title).played).await?;
     }
-    ensure!(has(&emby, "Film 41").played, "just what was approved");
+    ensure!(still.iter().all(|title| has(&emby, title).played), "just what was approved");
     installation
         .schedule_is("holds nothing", |schedule| {
             condition(schedule, "Held").is_some_and(|(status, _)| status == "False")
@@ -213,8 +210,23 @@ async fn an_api_server_that_restarts_and_has_forgotten_its_past_is_caught_up_wit
     let old = installation.household.member("emby")?.token.clone();
     emby.revoke(&old);
     let new = emby.add_api_key("after the restart");
-    installation.namespace.kubectl(&["patch", "secret", "emby", "--type=merge", "-p", &json!({"stringData": {"token": new}}).to_string()]).await?.good()?;
-    installation.namespace.kubectl(&["patch", "sync", "household", "--type=merge", "-p", &json!({"spec": {"import": {"schedule": "1 1 1 1 *"}}}).to_string()]).await?.good()?;
+    installation
+        .namespace
+        .kubectl(&["patch", "secret", "emby", "--type=merge", "-p", &json!({"stringData": {"token": new}}).to_string()])
+        .await?
+        .good()?;
+    installation
+        .namespace
+        .kubectl(&[
+            "patch",
+            "sync",
+            "household",
+            "--type=merge",
+            "-p",
+            &json!({"spec": {"import": {"schedule": "1 1 1 1 *"}}}).to_string(),
+        ])
+        .await?
+        .good()?;
     cluster::on_node(&node, &["pkill", "-KILL", "-x", "kube-apiserver"]).await?;
     cluster::answers().await?;
     cluster::on_node(&node, &["pkill", "-CONT", "-x", "watchstate-oper"]).await?;

@@ -1,11 +1,7 @@
 //! Every rule of the schemas, accepting and refusing: once by the CEL expression that the API server runs, once
 //! by its twin in Rust. A rule that is missing in the table, or has no twin, fails here.
 
-#![expect(
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tables in a test"
-)]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "tables in a test")]
 
 mod table;
 

@@ -92,7 +92,8 @@ async fn main() -> anyhow::Result<()> {
     let text = if options.resources {
         described.iter().flat_map(resources).map(|document| format!("---\n{document:#}\n")).collect()
     } else {
-        let plex_tv = options.host.map_or_else(|| listening.url(), |host| format!("http://{host}:{}", listening.addr.port()));
+        let plex_tv =
+            options.host.map_or_else(|| listening.url(), |host| format!("http://{host}:{}", listening.addr.port()));
         format!("{}\n", json!({"plexTv": plex_tv, "servers": described}))
     };
     write!(std::io::stdout(), "{text}").context("writing to standard output failed")?;
