@@ -35,13 +35,13 @@ unit: needs-cargo ## Unit, property and scenario tests, with a Postgres of their
 	$(CARGO) build --quiet --workspace --all-targets
 	WATCHSTATE_BUILT=1 $(WITH_POSTGRES) $(CARGO) test --workspace
 
-# Built together with the tests, so that cargo builds everything once.
+# Selected together each time, so that cargo builds everything once, with the same features.
 IN_CLUSTER = --package watchstate-operator $(BINARIES) --package watchstate-tests
 
 cluster-test: needs-cargo ## Tests on a real Kubernetes: $$KUBECONFIG, kind, k3d, or one that it builds and starts
-	$(CARGO) build --quiet $(IN_CLUSTER) --all-targets
-	$(CARGO) test --package watchstate-tests --test cluster --no-run
-	WATCHSTATE_BUILT=1 tests/kubernetes/cluster run $(WITH_POSTGRES) $(CARGO) test --package watchstate-tests --test cluster
+	$(CARGO) build --quiet $(IN_CLUSTER)
+	$(CARGO) test --quiet $(IN_CLUSTER) --test cluster --no-run
+	WATCHSTATE_BUILT=1 tests/kubernetes/cluster run $(or $(CARGO_TARGET_DIR),target)/debug/with-postgres $(CARGO) test $(IN_CLUSTER) --test cluster
 
 cluster: needs-cargo needs-curl ## A throw-away Kubernetes with everything installed, to try by hand
 	$(CARGO) build --quiet $(IN_CLUSTER)
