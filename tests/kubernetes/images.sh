@@ -59,15 +59,21 @@ pause_archive() {
   keep "$pause_image"
 }
 
+need_binaries() {
+  local name
+  for name in operator worker webhook; do
+    [ -x "$binaries/watchstate-$name" ] || fail "$binaries/watchstate-$name is missing: cargo build --package watchstate-$name"
+  done
+}
+
 # The last stage of the project's Dockerfile, with programs that were compiled outside in place of its first.
 watchstate_archive() { # folder of the binaries
   local folder="$archives/out" name
   mkdir -p "$folder/out"
   for name in operator worker webhook; do
-    [ -x "$1/watchstate-$name" ] || fail "$1/watchstate-$name is missing: cargo build --package watchstate-$name"
     strip --strip-all -o "$folder/out/watchstate-$name" "$1/watchstate-$name"
   done
-  built --tag "$image" --build-arg BASE="$base_image" --build-arg VERSION=test --build-context build="$folder" --file "$root/Dockerfile" "$root"
+  built --tag "$image" --build-arg BASE="$base_image" --build-arg VERSION=test --build-arg TARGETARCH= --build-context build="$folder" --file "$root/Dockerfile" "$root"
   keep "$image"
 }
 

@@ -78,6 +78,7 @@ start kube-scheduler "$programs/kube-scheduler" --kubeconfig=scheduler.kubeconfi
 # native copies each image for each container, and works where overlays on overlays don't.
 snapshotter=overlayfs
 [ "$(stat -f -c %T .)" != overlayfs ] || snapshotter=native
+echo "$snapshotter" >snapshotter
 # restrict_oom_score_adj: where root may not make processes more important than it is itself, no pod would start.
 cat >containerd.toml <<EOF
 version = 2

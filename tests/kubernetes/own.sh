@@ -27,6 +27,7 @@ plug_in() { # process inside
 
 start_own() {
   need_tools
+  need_binaries
   build_programs
   dir=$(folder_of "$1") archives=$(folder_of "$1")/archives
   rm -rf "$dir"
@@ -38,6 +39,7 @@ start_own() {
   setsid unshare --mount --net --pid --fork --kill-child --mount-proc --propagation private \
     bash -c 'exec bash "$1" "$2" "$(cat "$2/number")" "$3"' node "$here/node.sh" "$dir" "$(plugin_folder)" >"$dir/node.log" 2>&1 </dev/null &
   local outside=$!
+  disown "$outside" # its end is nothing to tell of
   echo "$outside" >"$dir/pid"
   until_ok 10 "A network namespace" apart "$outside"
   until_ok 10 "The node's first process" pgrep --parent "$outside"
@@ -84,7 +86,7 @@ inside() { nsenter --target "$(cat "$dir/inside")" --mount --net --pid "$@"; }
 
 load_own() { # archives
   local file
-  for file; do inside ctr --namespace k8s.io images import --snapshotter overlayfs "$file" >/dev/null; done
+  for file; do inside ctr --namespace k8s.io images import --snapshotter "$(cat "$dir/snapshotter")" "$file" >/dev/null; done
 }
 
 # Some volumes for whoever claims one: there is no one who would make them.
@@ -100,7 +102,7 @@ kind: PersistentVolume
 metadata: {name: volume-$volume}
 spec:
   capacity: {storage: 10Gi}
-  accessModes: [ReadWriteOnce, ReadWriteOncePod]
+  accessModes: [ReadWriteOnce]
   persistentVolumeReclaimPolicy: Retain
   hostPath: {path: $dir/volumes/$volume}
 EOF
