@@ -118,7 +118,7 @@ pub fn older_chart(folder: &Path) -> Result<()> {
     spec.as_object_mut().context("fields")?.remove("suspend").context("suspend")?;
     std::fs::write(&file, serde_saphyr::to_string(&definition)?)?;
     let chart = folder.join("Chart.yaml");
-    let text = std::fs::read_to_string(&chart)?.replace("\nversion: ", "\nversion: 0.0.");
+    let text = std::fs::read_to_string(&chart)?.replace("\nversion: 0.", "\nversion: 0.0.0-");
     std::fs::write(chart, text)?;
     Ok(())
 }
