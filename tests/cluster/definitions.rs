@@ -44,7 +44,8 @@ async fn install_and_upgrade() -> Result<Upgraded> {
     let older = tempfile::tempdir()?;
     older_chart(older.path())?;
     let older = older.path().to_str().context("a path in UTF-8")?;
-    namespace.helm(&["install", "definitions", older], &bare()?).await?.good()?;
+    // In a cluster that was tested before they are another release's.
+    namespace.helm(&["install", "definitions", older, "--take-ownership"], &bare()?).await?.good()?;
     established(&namespace.client).await?;
 
     let resources = r#"

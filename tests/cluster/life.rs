@@ -139,11 +139,11 @@ async fn a_deleted_server_leaves_the_registry_and_its_history_stays() -> Result<
 #[tokio::test]
 async fn a_deleted_schedule_takes_its_children_along() -> Result<()> {
     let (installation, _) = two("children").await?;
-    installation.available("household-push").await?;
+    installation.available("household-follow").await?;
     installation.namespace.kubectl(&["delete", "sync", "household", "--timeout=30s"]).await?.good()?;
     installation.namespace.until("household-import", "is gone", gone::<CronJob>).await?;
     installation.namespace.until("household-export", "is gone", gone::<CronJob>).await?;
-    installation.namespace.until("household-push", "is gone", gone::<Deployment>).await?;
+    installation.namespace.until("household-follow", "is gone", gone::<Deployment>).await?;
     let left = installation.namespace.kubectl(&["get", "jobs,secrets,configmaps", "-o", "name"]).await?.good()?;
     ensure!(!left.contains("household"), "{left}");
     Ok(())
@@ -202,5 +202,5 @@ async fn follower(installation: &Installation, pods: i32) -> Result<()> {
         let running = deployment.and_then(|deployment| deployment.status.as_ref()?.available_replicas).unwrap_or(0);
         running == pods
     };
-    installation.namespace.until("household-push", &format!("has {pods} pods"), condition).await.map(drop)
+    installation.namespace.until("household-follow", &format!("has {pods} pods"), condition).await.map(drop)
 }

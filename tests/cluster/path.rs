@@ -46,7 +46,7 @@ async fn a_film_watched_on_one_server_is_marked_on_two_others() -> Result<()> {
     for ((name, _), world) in THREE.iter().zip(&worlds) {
         hooks.push(installation.sends_webhooks(name, world).await?);
     }
-    installation.available("household-push").await.map(|_: Deployment| ())?;
+    installation.available("household-follow").await.map(|_: Deployment| ())?;
     let began = std::time::Instant::now();
     plex.play_to_end(ANNA, &film(plex, "Alien"))?;
     is_played(jellyfin, "Alien").await?;

@@ -37,7 +37,7 @@ async fn each_part_may_do_what_it_needs_and_nothing_else() -> Result<()> {
     installation.apply().await?;
     installation.servers_ready().await?;
     installation.ready_schedule().await?;
-    installation.available("household-push").await?;
+    installation.available("household-follow").await?;
     let name = installation.namespace.name.clone();
 
     for account in ["worker", "webhook"] {

@@ -40,7 +40,7 @@ async fn an_operator_that_is_killed_at_work_leaves_nothing_undone() -> Result<()
     installation.namespace.kubectl(&["delete", "pod", operator, "--grace-period=0", "--force"]).await?.good()?;
     installation.servers_ready().await?;
     installation.ready_schedule().await?;
-    installation.available("household-push").await?;
+    installation.available("household-follow").await?;
     Ok(())
 }
 

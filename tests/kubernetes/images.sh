@@ -12,7 +12,10 @@ store() { buildah --storage-driver vfs --root "$archives/storage" --runroot "$ar
 built() { store bud --quiet --isolation chroot --pull=never "$@" >/dev/null; }
 # name of an image -> its archive
 archive() { echo "$archives/$(basename "${1%%:*}").tar"; }
-keep() { store push --quiet "$1" "docker-archive:$(archive "$1"):$1" >/dev/null; }
+keep() {
+  rm -f "$(archive "$1")"
+  store push --quiet "$1" "docker-archive:$(archive "$1"):$1" >/dev/null
+}
 
 # The content of some of Debian's packages, each fetched once.
 unpacked() { # folder, packages
