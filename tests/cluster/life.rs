@@ -117,6 +117,12 @@ async fn a_renamed_person_is_another_and_the_first_ones_history_is_kept() -> Res
     }
     let known = installation.household.worker(&["state", "-o", "json"]).await?.expect(0)?.json()?;
     ensure!(known.to_string().contains("Heat"), "nothing is lost: {known:#}");
+    // A changed server's token is taken away until the operator has looked at it.
+    cron_job(&installation, "household-import", "mounts both tokens", |spec| {
+        let text = spec.to_string();
+        text.contains("emby/token") && text.contains("jellyfin/token")
+    })
+    .await?;
     installation.run("import").await?;
     let known = installation.household.worker(&["state", "-o", "json", "--title", "Heat"]).await?.expect(0)?.json()?;
     ensure!(known.to_string().contains("annette"), "her new name has what was watched: {known:#}");

@@ -59,14 +59,17 @@ async fn all_that_the_chart_makes_is_accepted() -> Result<()> {
     definitions().await?;
     let namespace = Namespace::new("manifests").await?;
     // A pod is looked at together with its service account, which a dry run doesn't leave behind.
-    namespace.kubectl(&["create", "serviceaccount", "watchstate-worker"]).await?.good()?;
+    let account = r#"{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "watchstate-worker",
+        "labels": {"app.kubernetes.io/managed-by": "Helm"},
+        "annotations": {"meta.helm.sh/release-name": "watchstate", "meta.helm.sh/release-namespace": "NAMESPACE"}}}"#;
+    namespace.apply(&account.replace("NAMESPACE", &namespace.name)).await?;
     for (name, values) in all_values() {
         // As rendered for this cluster, the hooks included; the definitions are another release's.
         let values = with(values, &json!({"crds": {"enabled": false}}));
         let template = ["template", "watchstate", "charts/watchstate", "--validate"];
         let text = namespace.helm(&template, &values).await?.good().with_context(|| name.to_owned())?;
         ensure!(text.contains("kind: Pod"), "the test of the chart is looked at, too");
-        let dry = ["apply", "--server-side", "--dry-run=server", "--warnings-as-errors", "-f", "-"];
+        let dry = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--warnings-as-errors", "-f", "-"];
         let said = namespace.kubectl_with(&dry, &text).await?;
         ensure!(said.ok && said.stderr.is_empty(), "{name}: {}{}", said.stdout, said.stderr);
     }
