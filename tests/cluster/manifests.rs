@@ -62,7 +62,7 @@ async fn all_that_the_chart_makes_is_accepted() -> Result<()> {
     let account = r#"{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "watchstate-worker",
         "labels": {"app.kubernetes.io/managed-by": "Helm"},
         "annotations": {"meta.helm.sh/release-name": "watchstate", "meta.helm.sh/release-namespace": "NAMESPACE"}}}"#;
-    namespace.apply(&account.replace("NAMESPACE", &namespace.name)).await?;
+    namespace.kubectl_with(&["create", "-f", "-"], &account.replace("NAMESPACE", &namespace.name)).await?.good()?;
     for (name, values) in all_values() {
         // As rendered for this cluster, the hooks included; the definitions are another release's.
         let values = with(values, &json!({"crds": {"enabled": false}}));
