@@ -50,7 +50,9 @@ async fn no_webhook_is_lost_while_the_chart_is_upgraded() -> Result<()> {
         anyhow::Ok(titles)
     };
     let upgrading = async {
-        installation.upgrade("charts/watchstate", &json!({})).await?;
+        // Where nothing else is new, pods have to be told.
+        let next = json!({"podAnnotations": {"release": "next"}});
+        installation.upgrade("charts/watchstate", &json!({"webhook": next, "operator": next})).await?;
         upgraded.set(true);
         anyhow::Ok(())
     };

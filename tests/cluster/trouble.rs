@@ -30,11 +30,11 @@ async fn an_operator_that_is_killed_at_work_leaves_nothing_undone() -> Result<()
     let (installation, _) = two("killed", &json!({})).await?;
     let [operator] = &installation.pods("operator").await?[..] else { anyhow::bail!("one operator") };
     installation.apply().await?;
-    // Its first step on a new resource has been done, the others have not.
+    // It has begun to look at the servers, and is not done.
     installation
         .namespace
-        .until("jellyfin", "has a finalizer", |server: Option<&MediaServer>| {
-            server.is_some_and(|server| server.metadata.finalizers.as_ref().is_some_and(|all| !all.is_empty()))
+        .until("jellyfin", "is looked at", |server: Option<&MediaServer>| {
+            server.is_some_and(|server| server.status.is_some())
         })
         .await?;
     installation.namespace.kubectl(&["delete", "pod", operator, "--grace-period=0", "--force"]).await?.good()?;
@@ -180,7 +180,10 @@ async fn a_plan_that_the_brake_holds_is_applied_once_it_is_approved() -> Result<
     let approve = format!("watchstate.dev/approve={}", held.id);
     installation.namespace.kubectl(&["annotate", "sync", "household", &approve]).await?.good()?;
     for title in unplayed {
-        comes_to(&emby, &format!("{title} is not played"), |world| !has(world, title).played).await?;
+        let unplayed = comes_to(&emby, &format!("{title} is not played"), |world| !has(world, title).played).await;
+        if let Err(error) = unplayed {
+            anyhow::bail!("{error}\n{}", installation.namespace.story().await);
+        }
     }
     ensure!(still.iter().all(|title| has(&emby, title).played), "just what was approved");
     installation

@@ -32,25 +32,27 @@ unpacked() { # folder, packages
 }
 
 # What stands in for the base image of the Dockerfile, and a busybox. Kept with the programs.
+base_packages=(libc6 libgcc-s1 libstdc++6 ca-certificates tzdata)
+base_folder() { echo "$programs/base-$(echo "${base_packages[@]}" | sha256sum | cut -c1-8)"; }
 base_files() {
-  [ -e "$programs/base/complete" ] && return
-  local made="$programs/base.$$"
+  base=$(base_folder)
+  [ -e "$base/complete" ] && return
+  local made="$base.$$"
   mkdir -p "$made/root/tmp" "$made/busybox" "$made/root/home/nonroot"
   chmod 1777 "$made/root/tmp"
-  unpacked "$made/root" libc6 libgcc-s1 ca-certificates tzdata
+  unpacked "$made/root" "${base_packages[@]}"
   rm -rf "$made/root/usr/share/doc" "$made/root/usr/share/lintian"
   mkdir -p "$made/root/etc/ssl/certs"
   cat "$made"/root/usr/share/ca-certificates/mozilla/*.crt >"$made/root/etc/ssl/certs/ca-certificates.crt"
   echo nonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin >"$made/root/etc/passwd"
   unpacked "$made/busybox" busybox-static
   touch "$made/complete"
-  rm -rf "$programs/base"
-  mv -T "$made" "$programs/base" 2>/dev/null || rm -rf "$made"
+  mv -T "$made" "$base" 2>/dev/null || rm -rf "$made"
 }
 
 base_built() {
   base_files
-  built --tag "$base_image" --file "$here/images/base.Containerfile" "$programs/base/root"
+  built --tag "$base_image" --file "$here/images/base.Containerfile" "$base/root"
 }
 
 pause_archive() {
@@ -103,7 +105,7 @@ postgres_archive() { # folder of the server's programs
   mkdir -p "$folder"
   cp -r "$here"/images/postgres/. "$folder/"
   cp -r "$1" "$folder/postgres"
-  cp "$programs/base/busybox/bin/busybox" "$folder/busybox"
+  cp "$(base_folder)/busybox/bin/busybox" "$folder/busybox"
   built --tag "$postgres_image" --build-arg BASE="$base_image" "$folder"
   keep "$postgres_image"
 }
