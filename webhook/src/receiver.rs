@@ -70,8 +70,10 @@ pub fn router(receiver: Arc<Receiver>) -> Router {
         .with_state(receiver)
 }
 
-async fn hello() -> &'static str {
-    "watchstate takes the webhooks of media servers here, by POST\n"
+/// Tells a person what is here, and a readiness probe whether events would be taken.
+async fn hello(State(receiver): State<Arc<Receiver>>) -> Result<&'static str, Refusing> {
+    receiver.snapshot()?;
+    Ok("watchstate takes the webhooks of media servers here, by POST\n")
 }
 
 /// Why a request is refused, and what the sender is told.
@@ -141,6 +143,12 @@ async fn receive(
 }
 
 impl Receiver {
+    /// The registry as it was last read; an old one is good enough, none is not.
+    fn snapshot(&self) -> Result<Arc<Snapshot>, Refusing> {
+        let latest = self.registry.latest();
+        latest.ok_or_else(|| Refusing::new(Refusal::NotReady, "not ready yet: the registry was not read"))
+    }
+
     /// Takes a request's events; how many. `read` gets the body as far as it was read.
     async fn take(
         &self,
@@ -150,9 +158,7 @@ impl Receiver {
         body: Body,
         read: &mut Bytes,
     ) -> Result<usize, Refusing> {
-        let Some(snapshot) = self.registry.latest() else {
-            return Err(Refusing::new(Refusal::NotReady, "not ready yet: the registry was not read"));
-        };
+        let snapshot = self.snapshot()?;
         let sender = address::household(address);
         if self.wrong.is_blocked(sender) {
             return Err(Refusing::new(Refusal::TooManyTokens, "too many wrong tokens; try again later"));
