@@ -36,7 +36,7 @@ unit: needs-cargo ## Unit, property and scenario tests, with a Postgres of their
 	WATCHSTATE_BUILT=1 $(WITH_POSTGRES) $(CARGO) test --workspace
 
 # Selected together each time, so that cargo builds everything once, with the same features.
-IN_CLUSTER = --package watchstate-operator $(BINARIES) --package watchstate-tests
+IN_CLUSTER = $(BINARIES) --package watchstate-tests
 
 cluster-test: needs-cargo ## Tests on a real Kubernetes: $$KUBECONFIG, kind, k3d, or one that it builds and starts
 	$(CARGO) build --quiet $(IN_CLUSTER)

@@ -40,9 +40,9 @@ EOF
 try_webhook() { # MediaServer, address of the simulator
   local path name key token
   read -r path name key < <(kubectl --namespace media get mediaserver "$1" \
-    -o jsonpath='{.status.webhook.path} {.status.webhook.tokenSecretName} {.status.webhook.tokenSecretKey}')
+    -o jsonpath='{.status.webhook.path} {.status.webhook.tokenSecretName} {.status.webhook.tokenSecretKey}{"\n"}')
   token=$(kubectl --namespace media get secret "$name" -o go-template="{{index .data \"$key\" | base64decode}}")
-  curl --silent --fail --output /dev/null --json "{\"url\": \"http://watchstate-webhook:8080$path?apikey=$token\"}" "$2/_sim/webhooks"
+  curl --silent --fail --output /dev/null --data "{\"url\": \"http://watchstate-webhook:8080$path?apikey=$token\"}" "$2/_sim/webhooks"
 }
 
 try_told() {
@@ -67,7 +67,7 @@ Import and export now, and see what became of it:
   kubectl get sync home -w
 
 Anna watches Casablanca on Plex; a second later it is watched on Jellyfin:
-  curl --json '{"do": "play_to_end", "user": "anna", "item": "Casablanca"}' http://198.18.$number.2:30801/_sim/do
+  curl --data '{"do": "play_to_end", "user": "anna", "item": "Casablanca"}' http://198.18.$number.2:30801/_sim/do
   curl http://198.18.$number.2:30802/_sim/writes
 
 make cluster-down takes all of it away.

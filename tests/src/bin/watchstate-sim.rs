@@ -188,8 +188,14 @@ fn resources(server: &Value) -> [Value; 2] {
         _ => "Emby",
     };
     let users: Vec<Value> = ["anna", "ben"].map(|who| json!({"person": who, "account": who})).to_vec();
+    // At Plex persons are resolved at plex.tv, which knows the owner by the account's token.
+    let owner = server["users"].as_array().and_then(|users| users.iter().find(|user| user["admin"] == true));
+    let token = match owner {
+        Some(owner) if kind == "plex" => &owner["accountToken"],
+        _ => &server["token"],
+    };
     [
-        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"token": server["token"]}}),
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"token": token}}),
         json!({
             "apiVersion": "watchstate.dev/v1alpha1", "kind": "MediaServer", "metadata": {"name": name},
             "spec": {"type": server_type, "url": server["url"], "tokenSecretRef": {"name": name}, "users": users},
