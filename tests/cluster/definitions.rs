@@ -1,4 +1,4 @@
-//! The CustomResourceDefinitions: installed by an older chart, upgraded by this one, and used by all other tests.
+//! The `CustomResourceDefinition`s: installed by an older chart, upgraded by this one, and used by all other tests.
 
 use std::path::Path;
 

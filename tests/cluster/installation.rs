@@ -6,9 +6,9 @@ use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Node, Secret, Service};
+use kube::Api;
 use kube::api::ListParams;
 use kube::runtime::wait::conditions;
-use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
 use url::Url;
 use watchstate_crds::{MediaServer, SyncSchedule};
@@ -229,7 +229,7 @@ impl Installation {
     pub async fn pods(&self, component: &str) -> Result<Vec<String>> {
         let pods: Api<k8s_openapi::api::core::v1::Pod> = self.namespace.api();
         let selected = ListParams::default().labels(&format!("app.kubernetes.io/component={component}"));
-        Ok(pods.list(&selected).await?.items.iter().map(|pod| pod.name_any()).collect())
+        Ok(pods.list(&selected).await?.items.iter().map(kube::ResourceExt::name_any).collect())
     }
 }
 

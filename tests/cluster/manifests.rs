@@ -69,7 +69,8 @@ async fn all_that_the_chart_makes_is_accepted() -> Result<()> {
         let template = ["template", "watchstate", "charts/watchstate", "--validate"];
         let text = namespace.helm(&template, &values).await?.good().with_context(|| name.to_owned())?;
         ensure!(text.contains("kind: Pod"), "the test of the chart is looked at, too");
-        let dry = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--warnings-as-errors", "-f", "-"];
+        let dry =
+            ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--warnings-as-errors", "-f", "-"];
         let said = namespace.kubectl_with(&dry, &text).await?;
         ensure!(said.ok && said.stderr.is_empty(), "{name}: {}{}", said.stdout, said.stderr);
     }

@@ -101,14 +101,12 @@ impl Namespace {
             + 'static,
     {
         let api = self.api::<K>();
-        match timeout(PATIENCE, await_condition(api.clone(), name, condition)).await {
-            Ok(found) => found.with_context(|| format!("waiting until {name} {what}")),
-            Err(_) => {
-                let last = api.get_opt(name).await?.map(|object| serde_json::to_string_pretty(&object));
-                let last = last.transpose()?.unwrap_or_else(|| "it isn't there".to_owned());
-                anyhow::bail!("{} {name} never {what}: {last}\n{}", K::kind(&()), self.story().await)
-            }
+        if let Ok(found) = timeout(PATIENCE, await_condition(api.clone(), name, condition)).await {
+            return found.with_context(|| format!("waiting until {name} {what}"));
         }
+        let last = api.get_opt(name).await?.map(|object| serde_json::to_string_pretty(&object)).transpose()?;
+        let last = last.unwrap_or_else(|| "it isn't there".to_owned());
+        anyhow::bail!("{} {name} never {what}: {last}\n{}", K::kind(&()), self.story().await)
     }
 
     /// What happened here, for a failed test.

@@ -102,8 +102,8 @@ async fn uninstalling_leaves_data_and_definitions_and_nothing_else() -> Result<(
 async fn two_installations_do_not_touch_each_other() -> Result<()> {
     let mut here = Installation::new("here", &json!({})).await?;
     let mut there = Installation::new("there", &json!({})).await?;
-    let worlds_here = here.servers(TWO).await?;
-    let worlds_there = there.servers(TWO).await?;
+    let ours = here.servers(TWO).await?;
+    let theirs = there.servers(TWO).await?;
     for installation in [&mut here, &mut there] {
         installation.schedule(BY_HAND);
         installation.apply().await?;
@@ -112,23 +112,23 @@ async fn two_installations_do_not_touch_each_other() -> Result<()> {
     there.servers_ready().await?;
     here.ready_schedule().await?;
     there.ready_schedule().await?;
-    for world in &worlds_there {
+    for world in &theirs {
         world.log().clear();
     }
-    watched(&worlds_here[0], "Heat", "2024-02-01T20:00:00Z");
+    watched(&ours[0], "Heat", "2024-02-01T20:00:00Z");
     here.run("import").await?;
     here.run("export").await?;
-    is_played(&worlds_here[1], "Heat").await?;
-    for world in &worlds_there {
+    is_played(&ours[1], "Heat").await?;
+    for world in &theirs {
         ensure!(!has(world, "Heat").played && world.writes().is_empty(), "{world:?} was written to");
     }
     let state = there.household.worker(&["state", "-o", "json"]).await?.expect(0)?.json()?;
     ensure!(!state.to_string().contains("Heat"), "the other household knows nothing of it: {state:#}");
     // The same names, other tokens: each knows its own.
-    let (token_here, token_there) = (here.webhook("emby").await?, there.webhook("emby").await?);
-    ensure!(token_here.query() != token_there.query(), "each has a token of its own");
+    let (own, other) = (here.webhook("emby").await?, there.webhook("emby").await?);
+    ensure!(own.query() != other.query(), "each has a token of its own");
     let mut crossed = there.webhook("emby").await?;
-    crossed.set_query(token_here.query());
+    crossed.set_query(own.query());
     let answer = reqwest::Client::new().post(crossed).body("{}").send().await?;
     ensure!(answer.status() == 401, "a token of the other installation is refused: {answer:?}");
     Ok(())

@@ -41,17 +41,17 @@ async fn judged(kind: &str, plural: &str, good: Value, rows: Vec<Row>, changes: 
     let name = good["metadata"]["name"].as_str().context("a name")?;
     let there = api.create(&PostParams::default(), &serde_json::from_value(good.clone())?).await?;
     for Row { place, message, accepts, refuses } in changes {
-        let changed = |patch: &Value| -> Result<DynamicObject> {
+        let with = |patch: &Value| -> Result<DynamicObject> {
             let mut object: DynamicObject = serde_json::from_value(patched(good.clone(), patch))?;
             object.metadata.resource_version.clone_from(&there.metadata.resource_version);
             Ok(object)
         };
         for patch in accepts {
-            let object = changed(&patch)?;
+            let object = with(&patch)?;
             api.replace(name, &dry, &object).await.with_context(|| format!("{place}: {message}: {patch}"))?;
         }
         for patch in refuses {
-            refused(api.replace(name, &dry, &changed(&patch)?).await, place, message, &patch)?;
+            refused(api.replace(name, &dry, &with(&patch)?).await, place, message, &patch)?;
         }
     }
     api.delete(name, &DeleteParams::default()).await?;
