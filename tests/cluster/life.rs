@@ -158,6 +158,11 @@ async fn a_deleted_schedule_takes_its_children_along() -> Result<()> {
 #[tokio::test]
 async fn a_namespace_goes_in_half_a_minute_though_its_servers_are_down() -> Result<()> {
     let (mut installation, _) = two("gone").await?;
+    // With a webhook at its server, a MediaServer is held until that is taken away, which it can't be.
+    patch(&installation, ["ms", "jellyfin"], json!({"spec": {"webhook": {"register": true}}})).await?;
+    let wait = ["wait", "--for=condition=WebhookRegistered", "mediaserver/jellyfin", "--timeout=60s"];
+    let said = installation.namespace.kubectl(&wait).await?;
+    ensure!(said.ok, "{}\n{}", said.stderr, installation.namespace.story().await);
     for name in ["jellyfin", "emby"] {
         installation.household.down(name).await?;
     }

@@ -51,7 +51,7 @@ async fn when_the_leader_is_lost_the_other_leads_within_twenty_seconds() -> Resu
         installation.namespace.until("watchstate-operator", "is held", |lease: Option<&Lease>| holder(lease).is_some());
     let leader = led.await?.as_ref().and_then(|lease| holder(Some(lease))).context("a holder")?;
     let pod = pod_of(&installation, &leader).await?;
-    // Killed, it has no time to give the lease up.
+    // Whether it has the time to give the lease up or not.
     installation.namespace.kubectl(&["delete", "pod", &pod, "--grace-period=0", "--force"]).await?.good()?;
     let began = Instant::now();
     installation

@@ -90,7 +90,8 @@ async fn main() -> anyhow::Result<()> {
 
     let described: Vec<Value> = servers.iter().map(describe).collect();
     let text = if options.resources {
-        described.iter().flat_map(resources).map(|document| format!("---\n{document:#}\n")).collect()
+        let documents = described.iter().flat_map(resources);
+        documents.map(|document| format!("---\n{document:#}\n")).collect::<Vec<_>>().concat()
     } else {
         let plex_tv =
             options.host.map_or_else(|| listening.url(), |host| format!("http://{host}:{}", listening.addr.port()));
