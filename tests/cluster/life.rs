@@ -135,8 +135,16 @@ async fn a_deleted_server_leaves_the_registry_and_its_history_stays() -> Result<
     watched(&jellyfin, "Heat", "2024-02-01T20:00:00Z");
     installation.run("import").await?;
     installation.namespace.kubectl(&["delete", "ms", "jellyfin", "--timeout=30s"]).await?.good()?;
-    let servers = installation.household.worker(&["servers", "list", "-o", "json"]).await?.expect(0)?.stdout;
-    ensure!(servers.contains("emby") && !servers.contains("jellyfin"), "{servers}");
+    let began = Instant::now();
+    loop {
+        let servers = installation.household.worker(&["servers", "list", "-o", "json"]).await?.expect(0)?.stdout;
+        if servers.contains("emby") && !servers.contains("jellyfin") {
+            break;
+        }
+        ensure!(began.elapsed() < Duration::from_secs(30), "{servers}");
+        // The registry follows by itself, and can only be asked.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     installation.run("export").await?;
     is_played(&emby, "Heat").await?;
     Ok(())

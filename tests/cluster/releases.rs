@@ -61,8 +61,9 @@ async fn no_webhook_is_lost_while_the_chart_is_upgraded() -> Result<()> {
     for sent in hooks.settle().await {
         ensure!(sent.status == Some(202), "{sent:#?}");
     }
+    // One that is told to end goes on receiving for a while, so they may still be there.
     let after = installation.pods("webhook").await?;
-    ensure!(before.iter().all(|pod| !after.contains(pod)), "all receivers were replaced: {before:?} {after:?}");
+    ensure!(after.iter().filter(|pod| !before.contains(pod)).count() == 2, "two new receivers: {before:?} {after:?}");
     for title in titles.iter().copied() {
         is_played(&emby, title).await?;
     }
