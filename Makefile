@@ -13,7 +13,7 @@ BINARIES = --package watchstate-operator --package watchstate-worker --package w
 # What was just built together is run as it is: built again by itself it would get other features, and take as long again.
 BUILT = WATCHSTATE_BUILT=1 $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help build demo test unit cluster-test cluster cluster-down judge bench fuzz lint fmt crds sqlx install
+.PHONY: help build demo test unit chart-test cluster-test cluster cluster-down judge bench fuzz lint fmt crds sqlx install
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,11 +29,14 @@ demo: needs-cargo ## Three simulated servers, real worker and receiver: see what
 	$(CARGO) build --quiet --release $(BINARIES) --package watchstate-tests
 	$(BUILT)/release/demo
 
-test: lint unit cluster-test judge ## Every test there is
+test: lint unit chart-test cluster-test judge ## Every test there is
 
 unit: needs-cargo ## Unit, property and scenario tests, with a Postgres of their own
 	$(CARGO) build --quiet --workspace --all-targets
 	WATCHSTATE_BUILT=1 $(WITH_POSTGRES) $(CARGO) test --workspace
+
+chart-test: needs-python3 ## What the chart promises, rendered with helm
+	programs=$$(tests/kubernetes/cluster programs) && PATH="$$programs:$$PATH" python3 charts/tests/run.py
 
 # Selected together each time, so that cargo builds everything once, with the same features.
 IN_CLUSTER = $(BINARIES) --package watchstate-tests
