@@ -20,7 +20,7 @@ use watchstate_runtime::Exit;
 use watchstate_runtime::metrics::{self, ServerName, WriteOutcome, Written};
 use watchstate_servers::{AccountView, ErrorKind, ServerError, Write};
 use watchstate_store::observations::{self, Observed};
-use watchstate_store::outbox::{self, Candidate, Due, End, Failed, Ticket};
+use watchstate_store::outbox::{self, Candidate, Due, End, Failed, Ticket, Wrote};
 use watchstate_store::own_marks;
 use watchstate_store::registry::{Account, Server};
 use watchstate_store::{Connection, items, transaction};
@@ -214,6 +214,7 @@ enum Sent {
 #[derive(Default)]
 struct Record {
     observed: Vec<Observed>,
+    wrote: Vec<Wrote>,
     ended: Vec<(Ticket, End, Option<String>)>,
     waiting: Vec<Failed>,
     failed: Vec<Failed>,
@@ -470,7 +471,7 @@ impl Lane<'_> {
                         rule: Rule::Echo,
                         told_at: None,
                     });
-                    record.ended.push((task.due.ticket.clone(), End::Written, None));
+                    record.wrote.push(Wrote { ticket: task.due.ticket.clone(), wanted: task.wanted });
                 }
                 Sent::Answered(Err(error)) => {
                     if let Some((failure, whole_server)) = self.fail(&task, error, record) {
@@ -542,13 +543,17 @@ impl Lane<'_> {
         let mut transaction = transaction::begin(connection).await?;
         observations::save(&mut transaction, self.account.id, &record.observed, now).await?;
         observations::forget_expected(&mut transaction, self.account.id, &record.unsent).await?;
+        let again_at = queue::next_position(now);
+        outbox::written(&mut transaction, &record.wrote, Some(self.run_id), now, again_at).await?;
         outbox::finish(&mut transaction, &record.ended, Some(self.run_id), now).await?;
         outbox::fail(&mut transaction, &record.waiting).await?;
         outbox::fail(&mut transaction, &record.failed).await?;
         transaction.commit().await?;
+        for _ in &record.wrote {
+            self.tally(|counts| &mut counts.written, WriteOutcome::Written);
+        }
         for (_, end, _) in &record.ended {
             match end {
-                End::Written => self.tally(|counts| &mut counts.written, WriteOutcome::Written),
                 End::AlreadyRight => self.tally(|counts| &mut counts.already_right, WriteOutcome::AlreadyRight),
                 End::Dropped => self.tally(|counts| &mut counts.dropped, WriteOutcome::Skipped),
             }
