@@ -25,6 +25,7 @@ use futures::channel::mpsc;
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
+use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
 use kube::runtime::controller::{self, Action, Config};
 use kube::runtime::reflector::{self, Store};
@@ -47,6 +48,7 @@ use self::status::Outcome;
 use self::watching::{Noticed, naming};
 use crate::context::Context;
 use crate::error::{self, Error, Kind};
+use crate::lease::Candidate;
 use crate::{apply, observe};
 
 /// So many servers are asked at a time; some take all the time they may.
@@ -110,6 +112,16 @@ pub async fn controller(context: Arc<Context>, stop: CancellationToken) {
         }
     }
     goodbye::let_all_go(&context).await;
+}
+
+/// Before the operator is removed: takes our webhooks away from their servers and lets the resources go, which nobody would do afterwards.
+pub async fn farewell(context: &Arc<Context>, candidate: &Candidate) -> Result<(), kube::Error> {
+    let api = Api::<MediaServer>::namespaced(context.client.clone(), &context.namespace);
+    if !api.list(&ListParams::default()).await?.iter().any(goodbye::is_held) {
+        tracing::info!("no server was told of a webhook: nothing is to be taken away");
+        return Ok(());
+    }
+    candidate.take_over(|| goodbye::farewell(context)).await
 }
 
 /// Keeps the registry free of servers that have no resource any more.
