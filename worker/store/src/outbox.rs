@@ -33,13 +33,8 @@ pub struct Candidate {
     pub version: i64,
 }
 
-/// Up to `limit` items of an account behind `after` (by item) at which something differs. A coarse sieve in SQL; [`watchstate_domain::write::difference`] decides.
-pub async fn candidates(
-    connection: &mut Connection,
-    account_id: i64,
-    after: i64,
-    limit: i64,
-) -> Result<Vec<Candidate>> {
+/// Up to `limit` items of an account behind `after`, in order, at which something differs. A coarse sieve; [`watchstate_domain::write::difference`] decides.
+pub async fn differing(connection: &mut Connection, account_id: i64, after: i64, limit: i64) -> Result<Vec<i64>> {
     let rows = sqlx::query_scalar!(
         r#"select distinct o.item_id
            from account a
@@ -55,12 +50,12 @@ pub async fn candidates(
         after,
         limit,
     )
-    .fetch_all(&mut *connection)
+    .fetch_all(connection)
     .await?;
-    load(connection, account_id, &rows).await
+    Ok(rows)
 }
 
-/// The named items of an account, as [`candidates`] gives them, ordered by item.
+/// The named items of an account, ordered by item.
 pub async fn load(connection: &mut Connection, account_id: i64, item_ids: &[i64]) -> Result<Vec<Candidate>> {
     let rows = sqlx::query!(
         r#"select o.item_id, i.remote_id, i.kind, i.runtime_ms, o.played as "played!", o.plays as "plays!", o.last_played_at,
