@@ -22,6 +22,10 @@ const FOREVER: u64 = 600_000;
 /// Long enough for every process that isn't stuck.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// The titles that are under way, one on each server. Nobody has played them: of one that was played elsewhere before, the others are told of the play or
+/// of the viewing that goes on, whichever is known when they are first written to.
+const UNDER_WAY: [usize; 3] = [10, 11, 14];
+
 /// Three servers with different pasts.
 struct Scene {
     household: Household,
@@ -67,7 +71,7 @@ fn past(world: &World, step: usize, offset: usize) {
             found if found == offset => {
                 UserState { played: true, plays: 1, last_played_at: Some(when), ..UserState::default() }
             }
-            _ if number == 7 + 11 * offset => {
+            _ if number == UNDER_WAY[offset] => {
                 UserState { position_ms: 600_000, last_played_at: Some(when), ..UserState::default() }
             }
             _ => continue,
