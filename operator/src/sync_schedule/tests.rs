@@ -56,7 +56,14 @@ impl Stage {
             writer.apply_watcher_event(&Watched::InitApply(server));
         }
         writer.apply_watcher_event(&Watched::InitDone);
-        Self { cluster, shared: Arc::new(Shared { context: Arc::new(context), servers: store }), hand }
+        let shared = Shared {
+            context: Arc::new(context),
+            servers: store,
+            children: crate::watched::Watched::new(children::KINDS.len()),
+            memory: Memory::default(),
+            current: Current::default(),
+        };
+        Self { cluster, shared: Arc::new(shared), hand }
     }
 
     fn away(spec: &str) -> Self {
