@@ -43,7 +43,12 @@ where
 }
 
 /// Makes an object's status be as wanted; the object as it is then. None: it was so already, and nothing was sent.
-pub async fn apply_status<K, S>(api: &Api<K>, name: &str, wanted: &S, live: Option<&S>) -> Result<Option<K>, kube::Error>
+pub async fn apply_status<K, S>(
+    api: &Api<K>,
+    name: &str,
+    wanted: &S,
+    live: Option<&S>,
+) -> Result<Option<K>, kube::Error>
 where
     K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug,
     S: Serialize + PartialEq,

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use kube::{Resource, ResourceExt};
 
+use crate::watched;
+
 /// What was written last, where the watch doesn't show it yet.
 pub struct Current<K>(Mutex<HashMap<String, Written<K>>>);
 
@@ -24,20 +26,25 @@ impl<K> Default for Current<K> {
 impl<K: Resource> Current<K> {
     /// The object as it is, as far as is known. `shown`: as the watch shows it.
     pub fn of(&self, shown: Arc<K>) -> Arc<K> {
-        let uid = shown.uid().unwrap_or_default();
+        self.shown(&shown);
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&shown.uid().unwrap_or_default()).map_or(shown, |written| written.now.clone())
+    }
+
+    /// Notes what the watch shows: what was written needn't be held any longer than that.
+    pub fn shown(&self, object: &K) {
+        let uid = object.uid().unwrap_or_default();
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(written) = all.get(&uid) else { return shown };
-        if shown.resource_version().is_some_and(|version| written.before.contains(&version)) {
-            return written.now.clone();
+        let behind =
+            |written: &Written<K>| object.resource_version().is_some_and(|version| written.before.contains(&version));
+        if all.get(&uid).is_some_and(|written| !behind(written)) {
+            all.remove(&uid);
         }
-        all.remove(&uid);
-        shown
     }
 
     /// Notes what an object became by a write.
     pub fn wrote(&self, before: &K, mut now: K) {
-        // Nobody reads them, and they are the larger part.
-        now.managed_fields_mut().clear();
+        watched::lean(&mut now);
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let earlier = all.remove(&now.uid().unwrap_or_default());
         let mut versions: Vec<String> = before.resource_version().into_iter().collect();

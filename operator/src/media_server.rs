@@ -48,12 +48,13 @@ use self::watching::{Noticed, naming};
 use crate::context::Context;
 use crate::current::Current;
 use crate::error::{self, Error, Kind};
-use crate::sync_schedule::without_managed_fields;
 use crate::watched::Watched;
-use crate::{apply, observe};
+use crate::{apply, observe, watched};
 
 /// So many servers are asked at a time; some take all the time they may.
 const CONCURRENCY: u16 = 64;
+/// What a new server answers within this is all that is told of it.
+const QUICK: Duration = Duration::from_secs(3);
 /// How long what was begun may take once the process shall end: a server that hangs must not cost us the time to give the lease up.
 const DRAIN: Duration = Duration::from_secs(15);
 
@@ -86,13 +87,15 @@ pub async fn controller(context: Arc<Context>, stop: CancellationToken) {
     let api = Api::<MediaServer>::namespaced(context.client.clone(), &context.namespace);
     let mut noticed = Noticed::new(shared.memory.clone(), gone.clone(), told);
     let ours = shared.clone();
-    let changes = watcher(api, watcher::Config::default())
+    let changes = watcher(api, watched::all())
         .default_backoff()
-        .modify(without_managed_fields)
+        .modify(watched::lean)
         .reflect(writer)
         .inspect_ok(move |event| {
-            if let watcher::Event::Delete(server) = event {
-                ours.current.forget(server);
+            match event {
+                watcher::Event::Apply(server) => ours.current.shown(server),
+                watcher::Event::Delete(server) => ours.current.forget(server),
+                _ => {}
             }
             noticed.notice(event);
         })
@@ -104,10 +107,10 @@ pub async fn controller(context: Arc<Context>, stop: CancellationToken) {
         );
     // Of Secrets only the metadata is watched, so that none is held in memory that is none of ours; those that are needed are read when they change.
     let secrets = Api::<PartialObjectMeta<Secret>>::namespaced(context.client.clone(), &context.namespace);
-    let (watched, mut listed) = (shared.secrets.clone(), false);
-    let secrets = watcher(secrets, watcher::Config::default())
+    let (shown, mut listed) = (shared.secrets.clone(), false);
+    let secrets = watcher(secrets, watched::all())
         .default_backoff()
-        .inspect_ok(move |event| watched.notice(secrets::KIND, event, |secret| Some(secret.name_any())))
+        .inspect_ok(move |event| shown.notice(secrets::KIND, event, |secret| Some(secret.name_any())))
         .try_filter(move |event| {
             // Passes wait until all are listed: what is there at first is no change.
             listed |= matches!(event, watcher::Event::InitDone);
@@ -192,19 +195,15 @@ pub fn failed(server: Arc<MediaServer>, error: &Error, shared: Arc<Shared>) -> A
 /// All steps, each with what the ones before it found.
 async fn settle(shared: &Shared, server: &MediaServer) -> Result<Action, Error> {
     let context = &shared.context;
-    let now = context.clock.now();
     if registration::is_wanted(server) && context.webhook_url.is_some() && !goodbye::is_held(server) {
         // Before anything is set up that must be taken away again. The change brings us here once more.
         goodbye::hold(context, server).await?;
         return Ok(Action::await_change());
     }
-    if server.status.is_none() {
-        write_status(shared, server, &status::pending(server, now)).await?;
-    }
     let people = people(server, &shared.servers.state());
     let read = read(shared, server).await?;
     let (gathered, token) = (&read.gathered, &read.token);
-    let found = look(shared, server, &people, &read).await?;
+    let found = look_or_tell(shared, server, look(shared, server, &people, &read)).await?;
     let token_known = token.as_ref().ok().and_then(Option::as_ref);
     let (webhook_registered, webhook) = register_webhook(shared, server, &found, token_known).await?;
     // A follower may still hold what it was given for another address: it must not take it to this one.
@@ -275,6 +274,22 @@ async fn read(shared: &Shared, server: &MediaServer) -> Result<Arc<Read>, Error>
         shown.insert((secrets::KIND, status.token_secret_name.clone()), version.clone());
     }
     Ok(Arc::new(Read { shown, generation, rotation: rotation.cloned(), gathered, token }))
+}
+
+/// A server that is new and takes its time: meanwhile its status says that it is being asked.
+async fn look_or_tell(
+    shared: &Shared,
+    server: &MediaServer,
+    looking: impl Future<Output = Result<Found, Error>>,
+) -> Result<Found, Error> {
+    let mut looking = std::pin::pin!(looking);
+    if server.status.is_none() {
+        if let Ok(found) = tokio::time::timeout(QUICK, &mut looking).await {
+            return found;
+        }
+        write_status(shared, server, &status::pending(server, shared.context.clock.now())).await?;
+    }
+    looking.await
 }
 
 /// Asks the server, if it is time to; else what was found the last time.

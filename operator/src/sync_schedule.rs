@@ -56,7 +56,7 @@ use crate::context::Context;
 use crate::current::Current;
 use crate::error::{self, Error};
 use crate::watched::Watched;
-use crate::{apply, observe};
+use crate::{apply, observe, watched};
 
 /// How often is looked at what nobody tells: plans that webhooks' events made, and what a follower did.
 const POLL: Duration = Duration::from_mins(5);
@@ -78,7 +78,7 @@ struct Shared {
 /// Works on SyncSchedules until `stop`, then lets what was begun finish.
 pub async fn controller(context: Arc<Context>, stop: CancellationToken) {
     let (client, namespace) = (context.client.clone(), context.namespace.clone());
-    let ours = watcher::Config::default().labels(labels::SCHEDULE);
+    let ours = watched::all().labels(labels::SCHEDULE);
     let gone = Arc::new(Notify::new());
 
     let (servers, servers_writer) = reflector::store();
@@ -91,14 +91,18 @@ pub async fn controller(context: Arc<Context>, stop: CancellationToken) {
     });
     let (schedules, writer) = reflector::store();
     let (left, told) = (gone.clone(), shared.clone());
-    let changes = watcher(Api::<SyncSchedule>::namespaced(client.clone(), &namespace), watcher::Config::default())
+    let changes = watcher(Api::<SyncSchedule>::namespaced(client.clone(), &namespace), watched::all())
         .default_backoff()
-        .modify(without_managed_fields)
+        .modify(watched::lean)
         .reflect(writer)
         .inspect_ok(move |event| {
-            if let watcher::Event::Delete(schedule) = event {
-                told.memory.keep(&schedule.uid().unwrap_or_default(), None);
-                told.current.forget(schedule);
+            match event {
+                watcher::Event::Apply(schedule) => told.current.shown(schedule),
+                watcher::Event::Delete(schedule) => {
+                    told.memory.keep(&schedule.uid().unwrap_or_default(), None);
+                    told.current.forget(schedule);
+                }
+                _ => {}
             }
             if matches!(event, watcher::Event::Delete(_) | watcher::Event::InitDone) {
                 left.notify_one();
@@ -107,12 +111,14 @@ pub async fn controller(context: Arc<Context>, stop: CancellationToken) {
         .applied_objects()
         // Our own writes to the status are no reason to look again; users' changes and annotations are.
         .predicate_filter(predicates::generation.combine(predicates::annotations), PredicateConfig::default());
-    let server_changes =
-        watcher(Api::<MediaServer>::namespaced(client.clone(), &namespace), watcher::Config::default())
-            .default_backoff()
-            .modify(without_managed_fields)
-            .reflect(servers_writer)
-            .touched_objects();
+    let server_changes = watcher(Api::<MediaServer>::namespaced(client.clone(), &namespace), watched::all())
+        .default_backoff()
+        .modify(|server| {
+            watched::lean(server);
+            selection::leave_what_matters(server);
+        })
+        .reflect(servers_writer)
+        .touched_objects();
 
     let known = schedules.clone();
     let concerned = move |server: MediaServer| -> Vec<ObjectRef<SyncSchedule>> {
@@ -186,11 +192,6 @@ where
         .default_backoff()
         .inspect_ok(move |event| known.notice(kind, event, |child| child.labels().get(labels::SCHEDULE).cloned()))
         .touched_objects()
-}
-
-/// Nobody reads them, and they are the larger part of an object.
-pub fn without_managed_fields<K: Resource>(object: &mut K) {
-    object.managed_fields_mut().clear();
 }
 
 fn labelled<K: Resource>(object: &K) -> Option<ObjectRef<SyncSchedule>> {
@@ -298,17 +299,20 @@ async fn see(
     let (shown, before) = (shared.children.group(blueprint.name), shared.memory.of(uid));
     // What was made a moment ago may not be shown yet.
     let made = before.map(|left| left.versions).unwrap_or_default();
-    let some =
-        |kind: &str| shown.as_ref().is_none_or(|shown| shown.keys().chain(made.keys()).any(|(known, _)| *known == kind));
+    let some = |kind: &str| {
+        shown.as_ref().is_none_or(|shown| shown.keys().chain(made.keys()).any(|(known, _)| *known == kind))
+    };
     let mut live = children.live(some).await?;
     shared.memory.keep(uid, None);
     let refused = children.settle(blueprint, wanted, &mut live).await?;
     let follower = wanted.follower.as_ref().filter(|_| !blueprint.suspended());
-    let up = follower.map(|wanted| live.deployments.iter().any(|live| live.name_any() == wanted.name_any() && is_up(live)));
+    let up =
+        follower.map(|wanted| live.deployments.iter().any(|live| live.name_any() == wanted.name_any() && is_up(live)));
     let open = live.jobs.iter().any(|job| job.status.as_ref().is_none_or(|status| status.succeeded.is_none()));
     let trouble = open || up == Some(false);
     let pods = if trouble { children.pods().await? } else { Vec::new() };
-    let left = Left { versions: live.versions(), wanted: fingerprint, jobs: ended::ended(&live.jobs, &pods), follower: up };
+    let left =
+        Left { versions: live.versions(), wanted: fingerprint, jobs: ended::ended(&live.jobs, &pods), follower: up };
     // Trouble is looked at anew each time: it may end without any of these changing.
     shared.memory.keep(uid, Some(left.clone()).filter(|_| !trouble && refused.is_none()));
     Ok(Seen { live, pods, refused, left })

@@ -5,12 +5,23 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use kube::runtime::watcher::Event;
+use kube::runtime::watcher::{Config, Event};
 use kube::{Resource, ResourceExt};
 use tokio::sync::watch;
 
 /// Longer nobody waits for what watches tell.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A watch of all objects. Those that are there at first come a hundred at a time: five hundred at once are some megabytes that come and go.
+pub fn all() -> Config {
+    Config::default().page_size(100)
+}
+
+/// Takes off an object in memory what nobody reads, and which is the larger part of it.
+pub fn lean<K: Resource>(object: &mut K) {
+    object.managed_fields_mut().clear();
+    object.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
+}
 
 /// An object: its kind and its name.
 pub type Key = (&'static str, String);
@@ -111,13 +122,20 @@ mod tests {
         let secret = |name: &str, version: &str| Secret { metadata: meta(name, version), ..Secret::default() };
         let map = |name: &str, version: &str| ConfigMap { metadata: meta(name, version), ..ConfigMap::default() };
         let watched = Watched::new(2);
-        let secrets = |event| watched.notice("Secret", &event, |found: &Secret| found.name_any().get(..1).map(str::to_owned));
-        let maps = |event| watched.notice("ConfigMap", &event, |found: &ConfigMap| found.name_any().get(..1).map(str::to_owned));
+        let secrets =
+            |event| watched.notice("Secret", &event, |found: &Secret| found.name_any().get(..1).map(str::to_owned));
+        let maps = |event| {
+            watched.notice("ConfigMap", &event, |found: &ConfigMap| found.name_any().get(..1).map(str::to_owned))
+        };
         let group = |group: &str| {
             let found = watched.group(group)?;
-            Some(found.into_iter().map(|((kind, name), version)| format!("{kind} {name} {version}")).collect::<Vec<_>>())
+            Some(
+                found.into_iter().map(|((kind, name), version)| format!("{kind} {name} {version}")).collect::<Vec<_>>(),
+            )
         };
-        for event in [Event::Init, Event::InitApply(secret("a1", "1")), Event::InitApply(secret("b1", "2")), Event::InitDone] {
+        for event in
+            [Event::Init, Event::InitApply(secret("a1", "1")), Event::InitApply(secret("b1", "2")), Event::InitDone]
+        {
             secrets(event);
         }
         assert_eq!(group("a"), None, "of the other kind nothing is known");

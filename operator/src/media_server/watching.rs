@@ -24,11 +24,7 @@ pub struct Noticed {
 
 impl Noticed {
     /// `gone` is told when servers may have gone, `concerned` hears of the servers that the household's persons concern, when those change.
-    pub fn new(
-        memory: Memory,
-        gone: Arc<Notify>,
-        concerned: mpsc::UnboundedSender<ObjectRef<MediaServer>>,
-    ) -> Self {
+    pub fn new(memory: Memory, gone: Arc<Notify>, concerned: mpsc::UnboundedSender<ObjectRef<MediaServer>>) -> Self {
         Self { memory, gone, concerned, persons: HashMap::new() }
     }
 

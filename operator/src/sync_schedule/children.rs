@@ -21,8 +21,11 @@ use crate::watched::{Key, Versions};
 
 /// The kinds of children that are read, as watches and errors name them.
 pub const KINDS: [&str; 3] = [CRONJOB, DEPLOYMENT, JOB];
+/// See [`KINDS`].
 pub const CRONJOB: &str = "CronJob";
+/// See [`KINDS`].
 pub const DEPLOYMENT: &str = "Deployment";
+/// See [`KINDS`].
 pub const JOB: &str = "Job";
 
 /// Children as they shall be.
@@ -121,7 +124,7 @@ impl<'a> Children<'a> {
         for wanted in &wanted.cronjobs {
             refused = self.apply(wanted, &mut live.cronjobs, "applying a CronJob").await?.or(refused);
         }
-        for wanted in &wanted.follower {
+        if let Some(wanted) = &wanted.follower {
             refused = self.apply(wanted, &mut live.deployments, "applying the Deployment").await?.or(refused);
         }
         self.remove(&mut live.cronjobs, &wanted.cronjobs, blueprint, "deleting a CronJob").await?;

@@ -151,9 +151,7 @@ impl Http {
                 .ok_or_else(|| wrong("the Secret of tls.caSecretRef holds no certificate in PEM".to_owned()))?;
             client = client.tls_certs_merge(authorities);
         }
-        let client = client
-            .build()
-            .map_err(|error| wrong(unusable.to_owned()).caused_by(error))?;
+        let client = client.build().map_err(|error| wrong(unusable.to_owned()).caused_by(error))?;
         Ok(Self(Arc::new(Inner {
             client,
             base,

@@ -14,9 +14,9 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::PartialObjectMeta;
+use kube::runtime::WatchStreamExt;
 use kube::runtime::wait::await_condition;
 use kube::runtime::watcher::{self, watcher};
-use kube::runtime::WatchStreamExt;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -54,7 +54,7 @@ pub async fn run(programs: &Path, count: usize) -> Result<()> {
     all.print();
     let met = |met: bool| if met { "met" } else { "missed" };
     println!("  the aim, no write in an idle minute, is {}", met(all.idle.requests.writes() == 0));
-    println!("  the aim, under {} MB resident, is {}", MEMORY / 1024, met(all.peak < MEMORY));
+    println!("  the aim, under {} MB resident, is {}", MEMORY / 1024, met(all.peak.max(all.restart_peak) < MEMORY));
     Ok(())
 }
 
@@ -82,6 +82,7 @@ struct Measured {
     restart: While,
     peak: u64,
     resident: u64,
+    restart_peak: u64,
 }
 
 impl Measured {
@@ -96,9 +97,19 @@ impl Measured {
         );
         Self::tell("until then", settling);
         Self::tell(&format!("an idle minute, each server asked every {INTERVAL}"), &self.idle);
-        Self::tell("one server's spec changed", &self.change);
+        // Of the others some are asked meanwhile, since it is time to.
+        println!(
+            "  one server's spec changed: {} reconciles of SyncSchedules; {}",
+            self.change.schedules,
+            self.change.requests.by_verb()
+        );
         Self::tell(&format!("started again, all seen after {:.1} s", self.restart.took.as_secs_f64()), &self.restart);
-        println!("  memory: {} MB at the peak, {} MB idle", self.peak / 1024, self.resident / 1024);
+        println!(
+            "  resident memory: {} MB at the peak, {} MB after the idle minute, {} MB at the peak after the new start",
+            self.peak / 1024,
+            self.resident / 1024,
+            self.restart_peak / 1024
+        );
     }
 
     fn tell(when: &str, what: &While) {
@@ -168,7 +179,7 @@ async fn measure(programs: &Path, count: usize) -> Result<Measured> {
     let mark = scene.mark().await?;
     tokio::time::sleep(MINUTE).await;
     let idle = scene.since(&mark).await?;
-    let (peak, resident) = (memory::peak(scene.operator.id()), memory::resident(scene.operator.id()));
+    let (peak, resident) = scene.memory()?;
 
     let mark = scene.mark().await?;
     change(&client).await?;
@@ -186,9 +197,9 @@ async fn measure(programs: &Path, count: usize) -> Result<Measured> {
     let took = began.elapsed();
     tokio::time::sleep(LULL).await;
     let restart = While { took, ..scene.since(&mark).await? };
-    let peak = peak.max(memory::peak(scene.operator.id())).context("the operator's memory")?;
+    let (restart_peak, _) = scene.memory()?;
     scene.operator.stop().await?;
-    Ok(Measured { count, settling, floor, idle, change, restart, peak, resident: resident.context("its memory")? })
+    Ok(Measured { count, settling, floor, idle, change, restart, peak, resident, restart_peak })
 }
 
 impl Scene {
@@ -212,6 +223,12 @@ impl Scene {
             schedules: schedules - mark.schedules,
             contacts: contacts(&self.worlds) - mark.contacts,
         })
+    }
+
+    /// The operator's memory: its peak, and what it has now.
+    fn memory(&self) -> Result<(u64, u64)> {
+        let id = self.operator.id();
+        memory::peak(id).zip(memory::resident(id)).context("the kernel doesn't tell the operator's memory")
     }
 
     /// What the operator has gone through since it runs, however it ended.
@@ -293,7 +310,11 @@ fn schedule(number: usize) -> Result<Value> {
 
 async fn create<K>(client: &Client, objects: Vec<Value>) -> Result<()>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Serialize + DeserializeOwned + Clone + std::fmt::Debug,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Serialize
+        + DeserializeOwned
+        + Clone
+        + std::fmt::Debug,
 {
     let api = Api::<K>::namespaced(client.clone(), NAMESPACE);
     stream::iter(objects)
@@ -333,7 +354,8 @@ async fn settled(client: &Client, count: usize) -> Result<()> {
         let seen = schedule.status.as_ref().map(|status| (status.observed_generation, &status.conditions[..]));
         (format!("SyncSchedule {}", schedule.name_any()), is_ready(schedule.metadata.generation, seen))
     });
-    let jobs = watched::<PartialObjectMeta<CronJob>>(client).map_ok(|job| (format!("CronJob {}", job.name_any()), true));
+    let jobs =
+        watched::<PartialObjectMeta<CronJob>>(client).map_ok(|job| (format!("CronJob {}", job.name_any()), true));
     let mut changes = stream::select_all([servers.boxed(), schedules.boxed(), jobs.boxed()]);
     let mut settled = HashSet::new();
     while settled.len() < count * (2 + PARTS.len()) {
@@ -348,7 +370,12 @@ async fn settled(client: &Client, count: usize) -> Result<()> {
 
 fn watched<K>(client: &Client) -> impl futures::Stream<Item = Result<K, watcher::Error>> + Send + use<K>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + std::fmt::Debug + Send + 'static,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + DeserializeOwned
+        + Clone
+        + std::fmt::Debug
+        + Send
+        + 'static,
 {
     watcher(Api::<K>::namespaced(client.clone(), NAMESPACE), watcher::Config::default()).applied_objects()
 }
