@@ -251,8 +251,8 @@ impl Scene {
             if servers >= count && schedules >= count {
                 return Ok(());
             }
-            // It can only be asked.
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            // It can only be asked, and not too often: its answer takes memory.
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
 }
