@@ -92,7 +92,8 @@ impl Stage {
 
     /// Lets the watches show the children as they are.
     fn show(&self) {
-        for (kind, path) in [(children::CRONJOB, CRONJOBS), (children::DEPLOYMENT, DEPLOYMENTS), (children::JOB, JOBS)] {
+        for (kind, path) in [(children::CRONJOB, CRONJOBS), (children::DEPLOYMENT, DEPLOYMENTS), (children::JOB, JOBS)]
+        {
             let tell = |event: Watched<PartialObjectMeta<Pod>>| {
                 self.shared.children.notice(kind, &event, |child| child.labels().get(labels::SCHEDULE).cloned());
             };

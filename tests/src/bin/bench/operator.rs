@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::Secret;
@@ -346,20 +346,19 @@ async fn start(household: &Household, kubernetes: &Kubernetes) -> Result<Process
 
 /// Waits until all servers and schedules are ready, as they are specified now, and all CronJobs are there.
 async fn settled(client: &Client, count: usize) -> Result<()> {
-    let servers = watched::<MediaServer>(client).map_ok(|server| {
+    let servers = watched::<MediaServer>(client).map(|server| {
         let seen = server.status.as_ref().map(|status| (status.observed_generation, &status.conditions[..]));
         (format!("MediaServer {}", server.name_any()), is_ready(server.metadata.generation, seen))
     });
-    let schedules = watched::<SyncSchedule>(client).map_ok(|schedule| {
+    let schedules = watched::<SyncSchedule>(client).map(|schedule| {
         let seen = schedule.status.as_ref().map(|status| (status.observed_generation, &status.conditions[..]));
         (format!("SyncSchedule {}", schedule.name_any()), is_ready(schedule.metadata.generation, seen))
     });
-    let jobs =
-        watched::<PartialObjectMeta<CronJob>>(client).map_ok(|job| (format!("CronJob {}", job.name_any()), true));
+    let jobs = watched::<PartialObjectMeta<CronJob>>(client).map(|job| (format!("CronJob {}", job.name_any()), true));
     let mut changes = stream::select_all([servers.boxed(), schedules.boxed(), jobs.boxed()]);
     let mut settled = HashSet::new();
     while settled.len() < count * (2 + PARTS.len()) {
-        match changes.try_next().await? {
+        match changes.next().await {
             Some((name, true)) => drop(settled.insert(name)),
             Some((name, false)) => drop(settled.remove(&name)),
             None => bail!("the watches ended"),
@@ -368,7 +367,7 @@ async fn settled(client: &Client, count: usize) -> Result<()> {
     Ok(())
 }
 
-fn watched<K>(client: &Client) -> impl futures::Stream<Item = Result<K, watcher::Error>> + Send + use<K>
+fn watched<K>(client: &Client) -> impl Stream<Item = K> + Send + use<K>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + DeserializeOwned
@@ -377,7 +376,10 @@ where
         + Send
         + 'static,
 {
-    watcher(Api::<K>::namespaced(client.clone(), NAMESPACE), watcher::Config::default()).applied_objects()
+    let api = Api::<K>::namespaced(client.clone(), NAMESPACE);
+    let changes = watcher(api, watcher::Config::default()).default_backoff().applied_objects();
+    // A watch that breaks off begins anew by itself.
+    changes.filter_map(async |change| change.ok())
 }
 
 fn is_ready(generation: Option<i64>, seen: Option<(Option<i64>, &[Condition])>) -> bool {
