@@ -168,8 +168,7 @@ async fn sweeping(context: &Context, servers: &Store<MediaServer>, gone: &Notify
 
 /// One pass over a server.
 pub async fn reconcile(server: Arc<MediaServer>, shared: Arc<Shared>) -> Result<Action, Error> {
-    let metrics = shared.context.metrics.clone();
-    observe::reconcile(&metrics, "MediaServer", async {
+    let pass = async {
         shared.secrets.settle().await;
         let server = shared.current.of(server);
         if server.metadata.deletion_timestamp.is_some() {
@@ -180,8 +179,8 @@ pub async fn reconcile(server: Arc<MediaServer>, shared: Arc<Shared>) -> Result<
             return suspend(&shared, &server).await;
         }
         settle(&shared, &server).await
-    })
-    .await
+    };
+    Box::pin(observe::reconcile(&shared.context.metrics, "MediaServer", pass)).await
 }
 
 /// When a pass that broke off is tried again.

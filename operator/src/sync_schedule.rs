@@ -299,9 +299,7 @@ async fn see(
     let (shown, before) = (shared.children.group(blueprint.name), shared.memory.of(uid));
     // What was made a moment ago may not be shown yet.
     let made = before.map(|left| left.versions).unwrap_or_default();
-    let some = |kind: &str| {
-        shown.as_ref().is_none_or(|shown| shown.keys().chain(made.keys()).any(|(known, _)| *known == kind))
-    };
+    let some = |kind: &str| made.has(kind) || shown.as_ref().is_none_or(|shown| shown.has(kind));
     let mut live = children.live(some).await?;
     shared.memory.keep(uid, None);
     let refused = children.settle(blueprint, wanted, &mut live).await?;

@@ -1,7 +1,7 @@
 //! What watches tell of objects whose contents nobody keeps: which there are, and in which version. Who has read an object and finds it in the same
 //! version needn't read it again.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,8 +25,50 @@ pub fn lean<K: Resource>(object: &mut K) {
 
 /// An object: its kind and its name.
 pub type Key = (&'static str, String);
-/// Objects, each with its version.
-pub type Versions = BTreeMap<Key, String>;
+/// Objects, each with its version, in the order of their keys. They are few, and there are thousands of such lists: a map would take ten times as much.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Versions(Vec<(Key, String)>);
+
+impl Versions {
+    /// Notes the version of an object.
+    pub fn insert(&mut self, key: Key, version: String) {
+        match self.0.binary_search_by(|(known, _)| known.cmp(&key)) {
+            Ok(index) => self.0[index].1 = version,
+            Err(index) => {
+                self.0.reserve_exact(1);
+                self.0.insert(index, (key, version));
+            }
+        }
+    }
+
+    /// Whether there is any object of a kind.
+    pub fn has(&self, kind: &str) -> bool {
+        self.0.iter().any(|((known, _), _)| *known == kind)
+    }
+
+    fn retain(&mut self, keep: impl Fn(&Key) -> bool) {
+        self.0.retain(|(key, _)| keep(key));
+    }
+}
+
+impl FromIterator<(Key, String)> for Versions {
+    fn from_iter<I: IntoIterator<Item = (Key, String)>>(all: I) -> Self {
+        let mut versions = Self::default();
+        for (key, version) in all {
+            versions.insert(key, version);
+        }
+        versions
+    }
+}
+
+impl IntoIterator for Versions {
+    type Item = (Key, String);
+    type IntoIter = std::vec::IntoIter<(Key, String)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
 
 /// What the watches of some kinds have told, in groups. Clones are handles of the same.
 #[derive(Debug, Clone)]
@@ -63,9 +105,9 @@ impl Watched {
             Event::InitDone => {
                 let incoming = state.incoming.remove(kind).unwrap_or_default();
                 for versions in state.groups.values_mut() {
-                    versions.retain(|(of, _), _| *of != kind);
+                    versions.retain(|(of, _)| *of != kind);
                 }
-                state.groups.retain(|_, versions| !versions.is_empty());
+                state.groups.retain(|_, versions| !versions.0.is_empty());
                 for (group, key, version) in incoming {
                     state.groups.entry(group).or_default().insert(key, version);
                 }
@@ -83,8 +125,8 @@ impl Watched {
                 if let Some((group, key, _)) = found(object)
                     && let Some(versions) = state.groups.get_mut(&group)
                 {
-                    versions.remove(&key);
-                    if versions.is_empty() {
+                    versions.retain(|known| *known != key);
+                    if versions.0.is_empty() {
                         state.groups.remove(&group);
                     }
                 }
@@ -125,7 +167,7 @@ mod tests {
         let secrets =
             |event| watched.notice("Secret", &event, |found: &Secret| found.name_any().get(..1).map(str::to_owned));
         let maps = |event| {
-            watched.notice("ConfigMap", &event, |found: &ConfigMap| found.name_any().get(..1).map(str::to_owned))
+            watched.notice("ConfigMap", &event, |found: &ConfigMap| found.name_any().get(..1).map(str::to_owned));
         };
         let group = |group: &str| {
             let found = watched.group(group)?;

@@ -1,7 +1,7 @@
 //! What is remembered of a server between two reconciles, so that it is asked no more often than its interval says: neither our own writes nor
 //! restarts of watches make a probe come earlier. Lost with the leadership; then everybody is asked once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -20,7 +20,7 @@ pub struct Inputs {
     /// Asked for by annotation.
     pub requested_at: Option<String>,
     /// The Secrets.
-    pub secrets: Result<BTreeMap<String, Version>, String>,
+    pub secrets: Result<Vec<(String, Version)>, String>,
     /// A login's token is there.
     pub kept: bool,
     /// Who watches there.
@@ -111,7 +111,7 @@ mod tests {
         let inputs = Inputs {
             generation: Some(1),
             requested_at: None,
-            secrets: Ok(BTreeMap::new()),
+            secrets: Ok(Vec::new()),
             kept: false,
             people: Ok(Users::new()),
         };
@@ -136,7 +136,7 @@ mod tests {
             (inputs.clone(), 300, true),
             (Inputs { generation: Some(2), ..inputs.clone() }, 1, true),
             (Inputs { requested_at: Some("now".into()), ..inputs.clone() }, 1, true),
-            (Inputs { secrets: Ok(BTreeMap::from([("s".into(), version)])), ..inputs.clone() }, 1, true),
+            (Inputs { secrets: Ok(vec![("s".into(), version)]), ..inputs.clone() }, 1, true),
             (Inputs { kept: true, ..inputs.clone() }, 1, true),
             (Inputs { people: Err("several".into()), ..inputs }, 1, true),
         ];
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn secrets_are_read_again_when_the_watch_shows_others_or_others_are_wanted() {
-        let versions = |version: &str| Some(Versions::from([(("Secret", "s".to_owned()), version.to_owned())]));
+        let versions = |version: &str| Some(Versions::from_iter([(("Secret", "s".to_owned()), version.to_owned())]));
         let read = |shown| Read {
             shown,
             generation: Some(1),
@@ -159,7 +159,7 @@ mod tests {
         for (read, shown, generation, rotation, holds) in [
             (read(versions("1")), versions("1"), 1, None, true),
             (read(versions("1")), versions("2"), 1, None, false),
-            (read(versions("1")), Some(Versions::new()), 1, None, false),
+            (read(versions("1")), Some(Versions::default()), 1, None, false),
             (read(versions("1")), None, 1, None, false),
             (read(None), None, 1, None, false),
             (read(versions("1")), versions("1"), 2, None, false),

@@ -64,7 +64,7 @@ pub struct Gathered {
     /// Certificates of a private authority.
     pub ca_pem: Option<Vec<u8>>,
     /// The states that were read, by the Secrets' names.
-    pub versions: BTreeMap<String, Version>,
+    pub versions: Vec<(String, Version)>,
     /// The login's Secret, where there is one.
     pub login: Option<Version>,
     /// The token that the login was exchanged for before, for this very address and login.
@@ -96,12 +96,14 @@ impl From<ValueError> for Lack {
 /// The versions of all Secrets that a server has to do with, as the watch shows them. None: it doesn't yet.
 pub fn shown(watched: &Watched, server: &MediaServer) -> Option<Versions> {
     let own = server.name_any();
-    let named = references::of_server(&server.spec).into_iter().chain(references::of_webhook(&server.spec));
-    let names = named.map(|reference| reference.name);
-    let names = names.chain([references::login_secret(&own), references::webhook_secret(&own)]);
-    let mut versions = Versions::new();
+    let references = references::of_server(&server.spec).into_iter().chain(references::of_webhook(&server.spec));
+    let own = [references::login_secret(&own), references::webhook_secret(&own)];
+    let names = references.map(|reference| reference.name).chain(own);
+    let mut versions = Versions::default();
     for name in names {
-        versions.extend(watched.group(&name)?);
+        for (key, version) in watched.group(&name)? {
+            versions.insert(key, version);
+        }
     }
     Some(versions)
 }

@@ -27,7 +27,7 @@ use tokio::time::timeout;
 /// The namespace that the operator works in.
 pub const NAMESPACE: &str = "media";
 /// Long enough for every start that isn't stuck.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const OPERATOR: &str = "operator";
 const ADMIN: &str = "admin";
 
@@ -59,7 +59,7 @@ impl Kubernetes {
         let [clients, peers, api] = free_ports()?;
         let etcd_url = format!("http://127.0.0.1:{clients}");
         let etcd = part(
-            programs.join("etcd"),
+            &programs.join("etcd"),
             folder.path(),
             &[
                 "--data-dir=etcd",
@@ -72,7 +72,7 @@ impl Kubernetes {
         let authority = folder.path().join("server.crt");
         write_settings(folder.path())?;
         let mut server = part(
-            programs.join("kube-apiserver"),
+            &programs.join("kube-apiserver"),
             folder.path(),
             &[
                 &format!("--etcd-servers={etcd_url}"),
@@ -202,10 +202,10 @@ fn free_ports<const N: usize>() -> Result<[u16; N]> {
 }
 
 /// Starts a part, with its folder to work in.
-fn part(program: PathBuf, folder: &Path, arguments: &[&str]) -> Result<Child> {
+fn part(program: &Path, folder: &Path, arguments: &[&str]) -> Result<Child> {
     let name = program.file_name().context("a program has a name")?.to_owned();
     let log = File::create(folder.join(name).with_extension("out"))?;
-    let child = Command::new(&program)
+    let child = Command::new(program)
         .args(arguments)
         .current_dir(folder)
         .stdin(Stdio::null())
