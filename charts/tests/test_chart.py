@@ -182,7 +182,7 @@ class Everywhere(unittest.TestCase):
             documents = render(values)
             for name, labels, pod in pods(documents):
                 with self.subTest(title, pod=name):
-                    self.assertEqual(pod["automountServiceAccountToken"], labels["app.kubernetes.io/component"] == "operator")
+                    self.assertEqual(pod["automountServiceAccountToken"], labels["app.kubernetes.io/component"] in ("operator", "farewell"))
             for account in (one for one in documents if one["kind"] == "ServiceAccount"):
                 self.assertIs(account["automountServiceAccountToken"], False)
 
@@ -313,7 +313,7 @@ class Database(unittest.TestCase):
     """The three ways to a database."""
 
     def address(self, values):
-        found = {json.dumps(env(pod)["DATABASE_URL"]["secretKeyRef"], sort_keys=True) for name, _, pod in pods(render(values)) if "postgres" not in name}
+        found = {json.dumps(env(pod)["DATABASE_URL"]["secretKeyRef"], sort_keys=True) for name, _, pod in pods(render(values)) if name not in ("watchstate-postgres", "watchstate-farewell")}
         self.assertEqual(len(found), 1, "all pods use the same database")
         return json.loads(found.pop())
 
@@ -355,6 +355,19 @@ class Database(unittest.TestCase):
     def test_the_operator_tells_workers_where_the_secret_is(self):
         operator = env(named(render(VALUES["postgres"]), "Deployment", "watchstate-operator")["spec"]["template"]["spec"])
         self.assertEqual((operator["WATCHSTATE_DATABASE_SECRET"], operator["WATCHSTATE_DATABASE_SECRET_KEY"]), ("watchstate-postgres", "uri"))
+
+    def test_workers_log_and_trace_as_the_rest_does_and_get_the_user_s_variables(self):
+        def told(values):
+            operator = env(named(render({**DATABASE, **values}), "Deployment", "watchstate-operator")["spec"]["template"]["spec"])
+            return json.loads(operator["WATCHSTATE_WORKER_ENV"])
+
+        level = {"name": "WATCHSTATE_LOG", "value": "info"}
+        self.assertEqual(told({}), [level])
+        secret = {"name": "A", "valueFrom": {"secretKeyRef": {"name": "b", "key": "c"}}}
+        debug = {"name": "WATCHSTATE_LOG", "value": "debug"}
+        traces = {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector:4318"}
+        values = {"traces": {"endpoint": traces["value"]}, "worker": {"extraEnv": [secret, debug]}}
+        self.assertEqual(told(values), [secret, traces, debug])
 
 
 class Operator(unittest.TestCase):
@@ -422,6 +435,25 @@ class Operator(unittest.TestCase):
         operator = named(documents, "Deployment", "watchstate-operator")["spec"]["template"]["spec"]
         self.assertEqual((operator["serviceAccountName"], env(operator)["WATCHSTATE_WORKER_SERVICE_ACCOUNT"]), ("my-operator", "my-worker"))
         self.assertEqual(named(documents, "RoleBinding")["subjects"][0]["name"], "my-operator")
+
+
+class Farewell(unittest.TestCase):
+    """What runs before an uninstallation."""
+
+    def job(self, values):
+        return [document for document in render({**DATABASE, **values}) if document["kind"] == "Job"]
+
+    def test_it_runs_as_the_operator_before_anything_is_deleted_and_needs_no_database(self):
+        [job] = self.job({"operator": {"extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy"}]}})
+        self.assertEqual(job["metadata"]["annotations"]["helm.sh/hook"], "pre-delete")
+        pod = job["spec"]["template"]["spec"]
+        self.assertEqual(pod["serviceAccountName"], "watchstate-operator")
+        self.assertIn("--farewell", pod["containers"][0]["args"])
+        self.assertNotIn("DATABASE_URL", env(pod))
+        self.assertEqual(env(pod)["HTTPS_PROXY"], "http://proxy")
+
+    def test_it_can_be_left_out(self):
+        self.assertEqual(self.job({"operator": {"farewell": {"enabled": False}}}), [])
 
 
 class Webhook(unittest.TestCase):

@@ -142,6 +142,7 @@ fn stamped(mut wanted: Value) -> Value {
 fn covers(live: &Value, wanted: &Value) -> bool {
     match (live, wanted) {
         (Value::Object(live), Value::Object(wanted)) => wanted.iter().all(|(field, wanted)| match live.get(field) {
+            Some(live) if field == "requests" || field == "limits" => covers(&amounts(live), &amounts(wanted)),
             Some(live) => covers(live, wanted),
             // The API server drops what is empty.
             None => is_empty(wanted),
@@ -151,6 +152,41 @@ fn covers(live: &Value, wanted: &Value) -> bool {
         }
         (live, wanted) => live == wanted,
     }
+}
+
+/// Quantities as numbers: the API server keeps them in its own spelling, `500m` for `0.5`.
+fn amounts(quantities: &Value) -> Value {
+    let Value::Object(quantities) = quantities else { return quantities.clone() };
+    let amount = |quantity: &Value| quantity.as_str().and_then(amount).map_or_else(|| quantity.clone(), Value::from);
+    quantities.iter().map(|(resource, quantity)| (resource.clone(), amount(quantity))).collect()
+}
+
+/// What a quantity comes to, rounded to nine digits: `0.5` and `500m` are the same amount.
+fn amount(quantity: &str) -> Option<String> {
+    let digits =
+        quantity.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '+' | '-'))).unwrap_or(quantity.len());
+    let (number, suffix) = quantity.split_at(digits);
+    let number: f64 = number.parse().ok()?;
+    let unit = match suffix {
+        "n" => 1e-9,
+        "u" => 1e-6,
+        "m" => 1e-3,
+        "" => 1.0,
+        "k" => 1e3,
+        "M" => 1e6,
+        "G" => 1e9,
+        "T" => 1e12,
+        "P" => 1e15,
+        "E" => 1e18,
+        "Ki" => 2_f64.powi(10),
+        "Mi" => 2_f64.powi(20),
+        "Gi" => 2_f64.powi(30),
+        "Ti" => 2_f64.powi(40),
+        "Pi" => 2_f64.powi(50),
+        "Ei" => 2_f64.powi(60),
+        exponent => format!("1{exponent}").parse().ok()?,
+    };
+    Some(format!("{:.8e}", number * unit))
 }
 
 fn is_empty(value: &Value) -> bool {
@@ -183,6 +219,20 @@ mod tests {
         assert!(!covers(&live, &wanted(json!(1), json!({}))), "a label that is no longer wanted");
         live["spec"]["replicas"] = json!(5);
         assert!(!covers(&live, &before), "somebody else has changed it");
+    }
+
+    #[test]
+    fn a_quantity_is_the_same_in_any_spelling() {
+        let pod = |cpu: &str, memory: &str| json!({ "resources": { "limits": { "cpu": cpu, "memory": memory } } });
+        for (live, wanted) in
+            [(("500m", "1Gi"), ("0.5", "1024Mi")), (("2", "1100M"), ("2e0", "1.1G")), (("1k", "1"), ("1e3", "1000m"))]
+        {
+            assert!(covers(&pod(live.0, live.1), &pod(wanted.0, wanted.1)), "{live:?} {wanted:?}");
+        }
+        assert!(!covers(&pod("500m", "1Gi"), &pod("0.6", "1Gi")));
+        assert!(!covers(&pod("500m", "1G"), &pod("500m", "1Gi")));
+        assert!(covers(&pod("what?", "1"), &pod("what?", "1")), "what isn't understood is compared as it is");
+        assert!(!covers(&json!({ "name": "500m" }), &json!({ "name": "0.5" })), "only where quantities stand");
     }
 
     #[test]

@@ -84,6 +84,8 @@ reasons! {
     WebhookLeft: Warning, "RemoveWebhook";
     /// MediaServer: the webhook's token was replaced as asked for. Where the address was entered by hand, enter the new token.
     WebhookTokenRotated: Normal, "RotateWebhookToken";
+    /// MediaServer: another token for the webhook was asked for, and the one that is used is in a Secret of yours. Put another one there.
+    RotationRefused: Warning, "RotateWebhookToken";
     /// MediaServer: username and password were exchanged for a token. Nothing to do.
     LoggedIn: Normal, "LogIn";
     /// SyncSchedule: everything that it asks for is in place; its servers are ready.

@@ -15,7 +15,7 @@ use watchstate_runtime::clock::Clock;
 
 use crate::apply::{FIELD_MANAGER, is};
 use crate::error::words;
-use election::{DURATION, GIVE_UP, LOOK, Move, RENEW};
+use election::{DURATION, FAREWELL, GIVE_UP, LOOK, Move, RENEW};
 
 /// The name of the lease.
 pub const NAME: &str = "watchstate-operator";
@@ -29,9 +29,10 @@ pub struct Candidate {
     clock: Clock,
 }
 
-/// A lease as it was seen, and since when, by our clock.
+/// The lease as it was seen, and since when, by our clock.
 struct Seen {
-    lease: Lease,
+    /// None: it was there, and is gone.
+    version: Option<String>,
     since: Instant,
 }
 
@@ -60,6 +61,39 @@ impl Candidate {
         }
     }
 
+    /// Takes the lease, whoever has it, and does `work` once nobody else can still be at theirs. Afterwards nobody leads for a minute: meanwhile the
+    /// installation is taken down.
+    pub async fn take_over<F: Future<Output = ()>>(&self, work: impl FnOnce() -> F) -> Result<(), kube::Error> {
+        let mut lease = loop {
+            let taken = match self.api.get_opt(NAME).await? {
+                None => self.create().await?,
+                Some(lease) => {
+                    let spec = lease.spec.clone().unwrap_or_default();
+                    self.replace(lease, election::taken(&spec, &self.me, self.clock.now())).await?
+                }
+            };
+            if let Some(lease) = taken {
+                break lease;
+            }
+        };
+        tracing::info!("the lease is taken; whoever had it stops within {DURATION:?}");
+        let work = async {
+            tokio::time::sleep(DURATION).await;
+            work().await;
+        };
+        let done = tokio::select! {
+            () = work => true,
+            () = self.hold(&mut lease) => false,
+        };
+        if done {
+            let spec = election::kept(&lease.spec.clone().unwrap_or_default(), FAREWELL, self.clock.now());
+            self.replace(lease, spec).await?;
+        } else {
+            tracing::warn!("the lease was lost to another one before all was done");
+        }
+        Ok(())
+    }
+
     /// Waits until the lease is ours. None: told to stop.
     async fn win(&self, stop: &CancellationToken) -> Option<Lease> {
         let mut seen = None;
@@ -79,14 +113,21 @@ impl Candidate {
 
     /// One look at the lease; takes it where that may be.
     async fn stand(&self, seen: &mut Option<Seen>) -> Result<Option<Lease>, kube::Error> {
-        let Some(lease) = self.api.get_opt(NAME).await? else {
+        let found = self.api.get_opt(NAME).await?;
+        let version = found.as_ref().and_then(|lease| lease.metadata.resource_version.clone());
+        let before = seen.take().filter(|seen| found.is_none() || seen.version == version);
+        if found.is_none() && before.is_none() {
             return self.create().await;
-        };
-        let same = seen.take().filter(|seen| seen.lease.metadata.resource_version == lease.metadata.resource_version);
+        }
+        let same = before.filter(|seen| seen.version == version);
         let since = same.map_or_else(Instant::now, |seen| seen.since);
+        *seen = Some(Seen { version, since });
+        let Some(lease) = found else {
+            // Whoever had it may not have noticed yet.
+            return if since.elapsed() >= DURATION { self.create().await } else { Ok(None) };
+        };
         let spec = lease.spec.clone().unwrap_or_default();
         let decided = election::decide(&spec, since.elapsed(), &self.me);
-        *seen = Some(Seen { lease: lease.clone(), since });
         match decided {
             Move::Wait => Ok(None),
             Move::Take | Move::Keep => self.replace(lease, election::taken(&spec, &self.me, self.clock.now())).await,

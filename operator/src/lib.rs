@@ -67,9 +67,13 @@ pub async fn run(args: Args, metrics: Arc<Metrics>, stop: CancellationToken, clo
         metrics,
         events: Events::new(client.clone(), &me),
     });
+    let candidate = Candidate::new(client, &namespace, &me, clock);
+    if args.farewell {
+        media_server::farewell(&context, &candidate).await?;
+        return Ok(Exit::Done);
+    }
     tracing::info!(namespace, name = me, "standing for election");
     context.metrics.operator_leading.set(&(), 0.0);
-    let candidate = Candidate::new(client, &namespace, &me, clock);
     let work = || async {
         let _leading = observe::leading(&context.metrics);
         // A database that is just being connected to is not one that is away.

@@ -25,6 +25,7 @@ use futures::channel::mpsc;
 use futures::{StreamExt, TryStreamExt, future};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
+use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
 use kube::runtime::controller::{self, Action, Config};
 use kube::runtime::reflector::{self, Store};
@@ -48,6 +49,7 @@ use self::watching::{Noticed, naming};
 use crate::context::Context;
 use crate::current::Current;
 use crate::error::{self, Error, Kind};
+use crate::lease::Candidate;
 use crate::watched::Watched;
 use crate::{apply, observe, watched};
 
@@ -72,16 +74,17 @@ pub struct Shared {
     pub secrets: Watched,
 }
 
+impl Shared {
+    /// Nothing is remembered yet, and no watch has told anything.
+    pub fn new(context: Arc<Context>, servers: Store<MediaServer>) -> Self {
+        Self { context, servers, memory: Memory::default(), current: Current::default(), secrets: Watched::new(1) }
+    }
+}
+
 /// Works on MediaServers until `stop`, then lets what was begun finish.
 pub async fn controller(context: Arc<Context>, stop: CancellationToken) {
     let (servers, writer) = reflector::store();
-    let shared = Arc::new(Shared {
-        context: context.clone(),
-        servers: servers.clone(),
-        memory: Memory::default(),
-        current: Current::default(),
-        secrets: Watched::new(1),
-    });
+    let shared = Arc::new(Shared::new(context.clone(), servers.clone()));
     let gone = Arc::new(Notify::new());
     let (told, household) = mpsc::unbounded();
     let api = Api::<MediaServer>::namespaced(context.client.clone(), &context.namespace);
@@ -141,6 +144,16 @@ pub async fn controller(context: Arc<Context>, stop: CancellationToken) {
         }
     }
     goodbye::let_all_go(&context).await;
+}
+
+/// Before the operator is removed: takes our webhooks away from their servers and lets the resources go, which nobody would do afterwards.
+pub async fn farewell(context: &Arc<Context>, candidate: &Candidate) -> Result<(), kube::Error> {
+    let api = Api::<MediaServer>::namespaced(context.client.clone(), &context.namespace);
+    if !api.list(&ListParams::default()).await?.iter().any(goodbye::is_held) {
+        tracing::info!("no server was told of a webhook: nothing is to be taken away");
+        return Ok(());
+    }
+    candidate.take_over(|| goodbye::farewell(context)).await
 }
 
 /// Keeps the registry free of servers that have no resource any more.

@@ -64,9 +64,10 @@ impl Installation {
             "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "pg-app"}, "stringData": {"uri": address},
         });
         namespace.apply(&secret.to_string()).await?;
+        let plex_tv = json!([{"name": "WATCHSTATE_PLEX_TV_URL", "value": household.plex_tv_url()}]);
         let values = json!({
             "crds": {"enabled": false}, "image": image_values()?, "database": {"existingSecret": "pg-app"},
-            "operator": {"extraEnv": [{"name": "WATCHSTATE_PLEX_TV_URL", "value": household.plex_tv_url()}]},
+            "operator": {"extraEnv": plex_tv}, "worker": {"extraEnv": plex_tv},
             "webhook": {"service": {"type": "NodePort"}, "preStopSleepSeconds": 2},
         });
         Ok(Self { namespace, household, door, values: with(values, more) })
@@ -104,18 +105,9 @@ impl Installation {
         worlds.try_into().map_err(|_| anyhow::anyhow!("as many worlds as servers"))
     }
 
-    /// What workers need besides, to be put below a schedule's `spec`: they know plex.tv by its public name otherwise.
-    pub fn worker_lines(&self) -> String {
-        format!(
-            "  worker:\n    env:\n    - name: WATCHSTATE_PLEX_TV_URL\n      value: {}\n",
-            self.household.plex_tv_url()
-        )
-    }
-
     /// Gives the household a schedule with this spec, indented by two, that never comes by itself.
     pub fn schedule(&mut self, spec: &str) {
-        let lines = format!("{spec}{}", self.worker_lines());
-        self.household.schedule(&lines);
+        self.household.schedule(spec);
     }
 
     /// Applies the household's resources.

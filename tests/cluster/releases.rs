@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use serde_json::json;
 use watchstate_tests::world::Flavor;
 
@@ -61,9 +62,12 @@ async fn no_webhook_is_lost_while_the_chart_is_upgraded() -> Result<()> {
     for sent in hooks.settle().await {
         ensure!(sent.status == Some(202), "{sent:#?}");
     }
-    // One that is told to end goes on receiving for a while, so they may still be there.
+    // One that is told to end goes on receiving for a while.
+    for pod in &before {
+        installation.namespace.until(pod, "is gone", |pod: Option<&Pod>| pod.is_none()).await?;
+    }
     let after = installation.pods("webhook").await?;
-    ensure!(after.iter().filter(|pod| !before.contains(pod)).count() == 2, "two new receivers: {before:?} {after:?}");
+    ensure!(after.len() == 2, "two new receivers: {before:?} {after:?}");
     for title in titles.iter().copied() {
         is_played(&emby, title).await?;
     }
@@ -81,12 +85,24 @@ async fn uninstalling_leaves_data_and_definitions_and_nothing_else() -> Result<(
     installation.servers_ready().await?;
     installation.ready_schedule().await?;
     installation.run("import").await?;
-    installation.namespace.kubectl(&["delete", "ms,sync", "--all", "--timeout=30s"]).await?.good()?;
+    // One is kept, whose webhook the operator has set up.
+    let register = json!({"spec": {"webhook": {"register": true}}}).to_string();
+    installation.namespace.kubectl(&["patch", "ms", "jellyfin", "--type=merge", "-p", &register]).await?.good()?;
+    installation.server("jellyfin", "WebhookRegistered", "True", "Registered").await?;
+    let told = || jellyfin.read(|model| model.notifications.plugin.clone()).unwrap_or_default().to_string();
+    ensure!(told().contains("watchstate="), "the server sends events: {}", told());
+    installation.namespace.kubectl(&["delete", "sync/household", "ms/emby", "--timeout=30s"]).await?.good()?;
     helm_alone(&["uninstall", "watchstate", "--wait", "--namespace", &installation.namespace.name]).await?.good()?;
 
-    let kinds = "deployments,statefulsets,services,cronjobs,roles,rolebindings,poddisruptionbudgets,leases,ms,sync";
+    ensure!(!told().contains("watchstate="), "the server sends no events any more: {}", told());
+    // Nobody is there to let it go.
+    installation.namespace.kubectl(&["delete", "ms/jellyfin", "--timeout=10s"]).await?.good()?;
+    let kinds =
+        "deployments,statefulsets,services,cronjobs,jobs,roles,rolebindings,poddisruptionbudgets,leases,ms,sync";
     let left = installation.namespace.kubectl(&["get", kinds, "-o", "name"]).await?.good()?;
     ensure!(left.is_empty(), "{left}");
+    let gone = |secret: Option<&Secret>| secret.is_none();
+    installation.namespace.until("jellyfin-webhook", "is gone", gone).await?;
     let accounts = installation.namespace.kubectl(&["get", "serviceaccounts,secrets", "-o", "name"]).await?.good()?;
     let mut accounts: Vec<&str> = accounts.lines().collect();
     accounts.sort_unstable();

@@ -2,6 +2,7 @@
 //! and libraries of any size.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::Value;
@@ -84,6 +85,16 @@ impl Ledger {
                      end loop; end $$",
         )
         .await
+    }
+
+    /// Waits until so many connections wait for locks of others. Asked again and again: nobody tells of it.
+    pub async fn waiting(&self, connections: i64) -> Result<()> {
+        let waiting =
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        while self.number(waiting).await? < connections {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
     }
 
     /// How many writes wait or were given up.

@@ -169,3 +169,66 @@ async fn a_lost_database_connection_ends_the_run_and_the_next_one_finishes() -> 
     assert_eq!((one.writes().len(), other.writes().len()), (0, 1));
     Ok(())
 }
+
+/// The play is about to be stored when another server's item makes the title one with a second: joining waits for it, whichever of both titles stays.
+#[tokio::test]
+async fn a_play_that_is_told_while_its_title_is_joined_is_kept() -> Result<()> {
+    for order in [["here", "there"], ["there", "here"]] {
+        let (household, [here, there]) =
+            household([("here", Flavor::Jellyfin12), ("there", Flavor::Emby49)], |_| ()).await?;
+        here.add_movie(&film("Heat", 1995).id("imdb", "tt0113277"));
+        let twin = there.add_movie(&film("Heat", 1995).id("tmdb", "949"));
+        watched(&here, "Heat", "2024-02-01T20:00:00Z");
+        for server in order {
+            household.worker(&["import", "--server", server]).await?.expect(0)?;
+        }
+        here.play_to_end(ANNA, &movie(&here, "Heat"))?;
+        there.rematch(&twin, &[("imdb", "tt0113277"), ("tmdb", "949")])?;
+        let ledger = Ledger::open(&household).await?;
+        let mut busy = PgConnection::connect(&household.database).await?;
+        let mut held = busy.begin().await?;
+        held.execute("select from watch_state for update").await?;
+        let telling = household.spawn(&["import", "--full", "--server", "here"]).await?;
+        ledger.waiting(1).await?;
+        let joining = household.spawn(&["import", "--full", "--server", "there"]).await?;
+        ledger.waiting(2).await?;
+        held.rollback().await?;
+        for child in [telling, joining] {
+            Ran::from(child.wait_with_output().await?).expect(0)?;
+        }
+        let heat = truth(&household, "Heat").await?;
+        assert_eq!((&heat["plays"], &heat["played"]), (&2.into(), &true.into()), "{heat:#}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn with_a_server_go_its_items_and_all_that_hangs_on_them_and_nothing_else() -> Result<()> {
+    let (household, [one, other]) = household([("one", Flavor::Plex), ("other", Flavor::Emby49)], titles).await?;
+    watched(&one, "Heat", "2024-02-01T20:00:00Z");
+    household.sync(&[]).await?;
+    let ledger = Ledger::open(&household).await?;
+    let [titles, plays] = ["select count(*) from title", "select count(*) from play"];
+    let before = (ledger.number(titles).await?, ledger.number(plays).await?);
+    ledger.change("delete from server where name = 'one'").await?;
+    for orphans in [
+        "item where server_id not in (select id from server)",
+        "item where library_id not in (select id from library)",
+        "observation where item_id not in (select id from item) or account_id not in (select id from account)",
+        "item_title where item_id not in (select id from item) or title_id not in (select id from title)",
+        "external_id where title_id not in (select id from title)",
+    ] {
+        assert_eq!(ledger.number(&format!("select count(*) from {orphans}")).await?, 0, "{orphans}");
+    }
+    assert_eq!((ledger.number(titles).await?, ledger.number(plays).await?), before, "history stays");
+    assert!(ledger.number("select count(*) from observation").await? > 0, "the other server's items stay");
+    ledger.change("delete from library").await?;
+    assert_eq!(ledger.number("select count(*) from item where library_id is not null").await?, 0);
+    ledger.change("delete from title").await?;
+    assert_eq!(
+        ledger.number("select (select count(*) from item_title) + (select count(*) from external_id)").await?,
+        0
+    );
+    assert!(has(&other, "Heat").played);
+    Ok(())
+}

@@ -12,6 +12,8 @@ use watchstate_store::{Connection, items};
 use crate::app::App;
 use crate::contact::Trouble;
 
+/// Items that are looked for at a time: each look goes through all that the account has.
+const SIEVED: u16 = 20_000;
 /// Items that are compared at a time.
 const BATCH: u16 = 1_000;
 
@@ -41,25 +43,24 @@ pub async fn queue(
     let mut queued = 0;
     let mut after = 0;
     loop {
-        let candidates = outbox::candidates(connection, account.id, after, BATCH.into()).await?;
-        let Some(last) = candidates.last() else { return Ok(queued) };
-        after = last.item_id;
-        let entries: Vec<Entry> = candidates
-            .iter()
-            .filter_map(|candidate| {
-                let wanted = wanted(server, app.policy.progress, candidate)?;
-                Some(Entry {
-                    item_id: candidate.item_id,
-                    wanted,
-                    version: candidate.version,
-                    due_at: None,
-                    told_at: None,
-                })
-            })
-            .collect();
-        queued += entries.len() as u64;
-        outbox::enqueue(connection, account.id, &entries, run_id, app.clock.now()).await?;
+        let differing = outbox::differing(connection, account.id, after, SIEVED.into()).await?;
+        let Some(last) = differing.last() else { return Ok(queued) };
+        after = *last;
+        for item_ids in differing.chunks(BATCH.into()) {
+            let candidates = outbox::load(connection, account.id, item_ids).await?;
+            let entries: Vec<Entry> = candidates.iter().filter_map(|candidate| entry(app, server, candidate)).collect();
+            queued += entries.len() as u64;
+            outbox::enqueue(connection, account.id, &entries, run_id, app.clock.now()).await?;
+        }
+        if differing.len() < usize::from(SIEVED) {
+            return Ok(queued);
+        }
     }
+}
+
+fn entry(app: &App, server: &Server, candidate: &Candidate) -> Option<Entry> {
+    let wanted = wanted(server, app.policy.progress, candidate)?;
+    Some(Entry { item_id: candidate.item_id, wanted, version: candidate.version, due_at: None, told_at: None })
 }
 
 /// What a run would write, oldest play first, for people: the outbox is queued and looked through as a run does it. Call it in a transaction that is

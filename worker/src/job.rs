@@ -113,11 +113,7 @@ pub async fn import(app: &App, args: &ImportArgs) -> Result<Exit> {
     let reports = if job.dry_run {
         job.dry(&servers, Some(args.into()), None).await?
     } else {
-        join_all(servers.iter().map(|(server, accounts)| job.import(server, accounts, args.into())))
-            .await
-            .into_iter()
-            .map(|(report, _)| report)
-            .collect()
+        job.read_all(&servers, args).await.into_iter().map(|(report, _)| report).collect()
     };
     job.finish(reports)
 }
@@ -159,7 +155,7 @@ pub async fn sync(app: &App, args: &ImportArgs) -> Result<Exit> {
         return job.finish(reports);
     }
     job.merge_events().await;
-    let read = join_all(servers.iter().map(|(server, accounts)| job.import(server, accounts, args.into()))).await;
+    let read = job.read_all(&servers, args).await;
     let written = join_all(servers.iter().zip(&read).map(|((server, accounts), (report, contact))| async {
         // A server that just refused us would refuse again; what it should be told waits for the next time.
         let refused = contact.is_none() && !report.errors.is_empty();
@@ -221,6 +217,18 @@ impl<'a> Job<'a> {
         }
     }
 
+    /// Reads all servers at the same time.
+    async fn read_all(&self, servers: &Selected, args: &ImportArgs) -> Vec<(Report, Option<Contact>)> {
+        let read = join_all(servers.iter().map(|(server, accounts)| self.import(server, accounts, args.into()))).await;
+        let new: u64 = read.iter().filter_map(|(report, _)| report.read.as_ref()).map(|counts| counts.new).sum();
+        if new >= MANY_NEW
+            && let Err(error) = self.app.store.analyze().await
+        {
+            tracing::debug!("statistics are left to Postgres: {error}");
+        }
+        read
+    }
+
     #[tracing::instrument(name = "import", skip_all, fields(server = server.name))]
     async fn import(&self, server: &Server, accounts: &[Account], options: Options) -> (Report, Option<Contact>) {
         let report = Report::new(server, Verb::Import);
@@ -265,13 +273,6 @@ impl<'a> Job<'a> {
             report.errors.push("told to end before it was through; what was read is stored".to_owned());
         }
         self.measure(server, &outcome.counts);
-        // In a dry run nothing has grown: it works in one transaction, that nobody else sees.
-        if outcome.counts.new >= MANY_NEW
-            && !self.dry_run
-            && let Err(error) = self.app.store.analyze().await
-        {
-            tracing::debug!("statistics are left to Postgres: {error}");
-        }
         report.read = Some(outcome.counts);
         (report.ended(exit), Some(contact))
     }

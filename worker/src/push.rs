@@ -1,9 +1,9 @@
 //! Draining the outbox of a server: check what is there now, in batches; write what still differs; record both.
 //!
 //! Whoever does this holds the server's write lane, so nothing is done twice. What is going to be written is noted before it is sent: a process
-//! that is killed in between finds its own write as an echo, not as a play.
+//! that is killed in between finds its own write as an echo, not as a play. While one batch is being written the next is prepared.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use watchstate_runtime::Exit;
 use watchstate_runtime::metrics::{self, ServerName, WriteOutcome, Written};
 use watchstate_servers::{AccountView, ErrorKind, ServerError, Write};
 use watchstate_store::observations::{self, Observed};
-use watchstate_store::outbox::{self, Candidate, Due, End, Failed, Ticket};
+use watchstate_store::outbox::{self, Candidate, Due, End, Failed, Ticket, Wrote};
 use watchstate_store::own_marks;
 use watchstate_store::registry::{Account, Server};
 use watchstate_store::{Connection, items, transaction};
@@ -29,8 +29,10 @@ use crate::app::App;
 use crate::contact::{Contact, Trouble, unless_stopped};
 use crate::import::absorb::{Reader, States};
 
-/// Writes that are prepared and recorded together.
-const BATCH: i64 = 500;
+/// Entries of the outbox that are read together.
+const READ: i64 = 4_000;
+/// Writes that are prepared and recorded together. A few looks at the server; many more, and what was seen would be old when it is written to.
+const BATCH: usize = 200;
 /// Items that are checked with one request.
 const CHECKED: usize = 100;
 /// So many such requests at a time; the server's own limits hold as well.
@@ -164,12 +166,12 @@ async fn drain(
             outcome.interrupted = true;
             break;
         }
-        let due = outbox::due(connection, account.id, app.clock.now(), BATCH).await?;
+        let due = outbox::due(connection, account.id, app.clock.now(), READ).await?;
         if due.is_empty() {
             break;
         }
         bar.add(due.len() as u64);
-        result = lane.batch(due, connection).await;
+        result = lane.work(due, connection).await;
         if result.is_err() {
             break;
         }
@@ -214,6 +216,7 @@ enum Sent {
 #[derive(Default)]
 struct Record {
     observed: Vec<Observed>,
+    wrote: Vec<Wrote>,
     ended: Vec<(Ticket, End, Option<String>)>,
     waiting: Vec<Failed>,
     failed: Vec<Failed>,
@@ -222,37 +225,83 @@ struct Record {
     failure: Option<String>,
 }
 
+/// A batch that may be written.
+struct Prepared {
+    tasks: Vec<Task>,
+    /// What the tasks' items hold.
+    titles: HashSet<TitleId>,
+    /// Other copies of titles that are being written: they may share their state at the server, so they are looked at again afterwards.
+    later: Vec<Due>,
+    record: Record,
+}
+
 impl Lane<'_> {
-    /// Copies of a title may share their state at the server: the first is written, the others are looked at again.
-    async fn batch(&mut self, due: Vec<Due>, connection: &mut Connection) -> Result<(), Trouble> {
-        let mut rest = due;
-        while !rest.is_empty() && !self.app.stop.is_cancelled() {
-            rest = self.round(rest, connection).await?;
+    /// Works at entries, a batch at a time: while one is being written, the next is prepared.
+    async fn work(&mut self, mut due: Vec<Due>, connection: &mut Connection) -> Result<(), Trouble> {
+        let mut ready: Option<Prepared> = None;
+        loop {
+            let batch: Vec<Due> = due.drain(..due.len().min(BATCH)).collect();
+            let Some(mut now) = ready.take() else {
+                if batch.is_empty() || self.app.stop.is_cancelled() {
+                    return Ok(());
+                }
+                let mut prepared = self.prepare(batch, &HashSet::new(), connection).await?;
+                due.append(&mut prepared.later);
+                ready = Some(prepared);
+                continue;
+            };
+            let tasks = std::mem::take(&mut now.tasks);
+            let (trouble, next) = tokio::join!(self.write(tasks, &mut now.record), async {
+                if batch.is_empty() || self.app.stop.is_cancelled() {
+                    return Ok(None);
+                }
+                self.prepare(batch, &now.titles, connection).await.map(Some)
+            });
+            if let Some(failure) = now.record.failure.take() {
+                self.failure = Some(failure);
+            }
+            self.save(&now.record, connection).await?;
+            let next = next?;
+            let halted = trouble.is_some() || self.app.stop.is_cancelled();
+            match next {
+                Some(mut unsent) if halted => {
+                    unsent.record.unsent.extend(unsent.tasks.iter().map(|task| task.candidate.item_id));
+                    self.save(&unsent.record, connection).await?;
+                }
+                Some(mut prepared) => {
+                    due.append(&mut prepared.later);
+                    ready = Some(prepared);
+                }
+                None => {}
+            }
+            if let Some(trouble) = trouble {
+                return Err(trouble);
+            }
         }
-        Ok(())
     }
 
-    async fn round(&mut self, due: Vec<Due>, connection: &mut Connection) -> Result<Vec<Due>, Trouble> {
+    /// Finds out what is still to be written, and notes it. `busy`: titles that are being written meanwhile.
+    async fn prepare(
+        &self,
+        due: Vec<Due>,
+        busy: &HashSet<TitleId>,
+        connection: &mut Connection,
+    ) -> Result<Prepared, Trouble> {
         let mut record = Record::default();
         let tasks = self.check(due, &mut record, connection).await?;
-        let (tasks, later) = self.one_a_title(tasks, connection).await?;
+        let (tasks, titles, later) = self.one_a_title(tasks, busy, connection).await?;
         let tasks = self.not_playing(tasks, &mut record, connection).await?;
         let expected: Vec<(i64, Expected)> = tasks.iter().map(|task| self.expected(task)).collect();
         observations::expect(connection, self.account.id, &expected).await?;
         if let Some(owner) = own_marks::owner(self.server, self.account) {
             own_marks::note(connection, owner, &self.own_marks(&tasks)).await?;
         }
-        let trouble = self.write(tasks, &mut record).await;
-        if let Some(failure) = record.failure.take() {
-            self.failure = Some(failure);
-        }
-        self.save(&record, connection).await?;
-        trouble.map_or(Ok(later), Err)
+        Ok(Prepared { tasks, titles, later, record })
     }
 
     /// Looks at the items as they are now. What changed meanwhile is merged first, as an import would; what agrees is done.
     async fn check(
-        &mut self,
+        &self,
         due: Vec<Due>,
         record: &mut Record,
         connection: &mut Connection,
@@ -336,29 +385,32 @@ impl Lane<'_> {
         Ok(wanted)
     }
 
+    /// Those that may be written at the same time, what they hold, and those that wait for them.
     async fn one_a_title(
         &self,
         tasks: Vec<Task>,
+        busy: &HashSet<TitleId>,
         connection: &mut Connection,
-    ) -> Result<(Vec<Task>, Vec<Due>), Trouble> {
+    ) -> Result<(Vec<Task>, HashSet<TitleId>, Vec<Due>), Trouble> {
         let ids: Vec<i64> = tasks.iter().map(|task| task.candidate.item_id).collect();
         let mut titles: HashMap<i64, Vec<_>> = HashMap::new();
         for (item_id, title) in items::titles_of(connection, &ids).await? {
             titles.entry(item_id).or_default().push(title);
         }
-        let mut taken = BTreeSet::new();
+        let of = |task: &Task| titles.get(&task.candidate.item_id).map_or(&[][..], Vec::as_slice);
+        let mut taken = HashSet::new();
         let (first, later): (Vec<Task>, Vec<Task>) = tasks.into_iter().partition(|task| {
-            let titles = titles.get(&task.candidate.item_id).map_or(&[][..], Vec::as_slice);
-            let free = titles.iter().all(|title| !taken.contains(title));
-            taken.extend(titles.iter().copied());
+            let free = of(task).iter().all(|title| !taken.contains(title) && !busy.contains(title));
+            taken.extend(of(task).iter().copied());
             free
         });
-        Ok((first, later.into_iter().map(|task| task.due).collect()))
+        let written = first.iter().flat_map(of).copied().collect();
+        Ok((first, written, later.into_iter().map(|task| task.due).collect()))
     }
 
     /// Leaves alone what the account is playing, and its copies: they may share their state. Servers are asked only where something hints at a viewing.
     async fn not_playing(
-        &mut self,
+        &self,
         tasks: Vec<Task>,
         record: &mut Record,
         connection: &mut Connection,
@@ -428,7 +480,7 @@ impl Lane<'_> {
 
     /// Sends the writes, oldest play first, as many at a time as the server may be asked. Returns what keeps the rest from being sent: they, and
     /// those that are left when the process shall end, stay as they are in the outbox.
-    async fn write(&mut self, tasks: Vec<Task>, record: &mut Record) -> Option<Trouble> {
+    async fn write(&self, tasks: Vec<Task>, record: &mut Record) -> Option<Trouble> {
         let view = self.view;
         let offset = self.server.clock_offset;
         let at_once = self.server.policy.concurrency.max(1) as usize;
@@ -470,7 +522,7 @@ impl Lane<'_> {
                         rule: Rule::Echo,
                         told_at: None,
                     });
-                    record.ended.push((task.due.ticket.clone(), End::Written, None));
+                    record.wrote.push(Wrote { ticket: task.due.ticket.clone(), wanted: task.wanted });
                 }
                 Sent::Answered(Err(error)) => {
                     if let Some((failure, whole_server)) = self.fail(&task, error, record) {
@@ -542,13 +594,17 @@ impl Lane<'_> {
         let mut transaction = transaction::begin(connection).await?;
         observations::save(&mut transaction, self.account.id, &record.observed, now).await?;
         observations::forget_expected(&mut transaction, self.account.id, &record.unsent).await?;
+        let again_at = queue::next_position(now);
+        outbox::written(&mut transaction, &record.wrote, Some(self.run_id), now, again_at).await?;
         outbox::finish(&mut transaction, &record.ended, Some(self.run_id), now).await?;
         outbox::fail(&mut transaction, &record.waiting).await?;
         outbox::fail(&mut transaction, &record.failed).await?;
         transaction.commit().await?;
+        for _ in &record.wrote {
+            self.tally(|counts| &mut counts.written, WriteOutcome::Written);
+        }
         for (_, end, _) in &record.ended {
             match end {
-                End::Written => self.tally(|counts| &mut counts.written, WriteOutcome::Written),
                 End::AlreadyRight => self.tally(|counts| &mut counts.already_right, WriteOutcome::AlreadyRight),
                 End::Dropped => self.tally(|counts| &mut counts.dropped, WriteOutcome::Skipped),
             }

@@ -93,6 +93,51 @@ securityContext:
 {{- end }}
 {{- end }}
 
+{{/* What the operator gives to worker pods, as JSON: logs and traces as everywhere, then what the user adds, which counts. */}}
+{{- define "watchstate.workerEnv" -}}
+{{- $env := dict "WATCHSTATE_LOG" (dict "name" "WATCHSTATE_LOG" "value" .Values.logs.level) }}
+{{- with .Values.traces.endpoint }}
+{{- $_ := set $env "OTEL_EXPORTER_OTLP_ENDPOINT" (dict "name" "OTEL_EXPORTER_OTLP_ENDPOINT" "value" .) }}
+{{- end }}
+{{- range .Values.worker.extraEnv }}
+{{- $_ := set $env .name . }}
+{{- end }}
+{{- $list := list }}
+{{- range $name := keys $env | sortAlpha }}
+{{- $list = append $list (get $env $name) }}
+{{- end }}
+{{- toJson $list }}
+{{- end }}
+
+{{/* What the operator is told of its place and of worker pods. */}}
+{{- define "watchstate.operatorEnv" -}}
+- name: WATCHSTATE_NAMESPACE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.namespace
+- name: WATCHSTATE_POD_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+# What worker pods are made of: they get the name of the database's Secret, never its value.
+- name: WATCHSTATE_WORKER_IMAGE
+  value: {{ include "watchstate.image" . | quote }}
+- name: WATCHSTATE_WORKER_IMAGE_PULL_POLICY
+  value: {{ .Values.image.pullPolicy | quote }}
+- name: WATCHSTATE_WORKER_SERVICE_ACCOUNT
+  value: {{ include "watchstate.serviceAccountName" (dict "root" . "component" "worker") | quote }}
+- name: WATCHSTATE_WORKER_ENV
+  value: {{ include "watchstate.workerEnv" . | quote }}
+- name: WATCHSTATE_DATABASE_SECRET
+  value: {{ include "watchstate.databaseSecret" . | quote }}
+- name: WATCHSTATE_DATABASE_SECRET_KEY
+  value: {{ include "watchstate.databaseSecretKey" . | quote }}
+{{- if or .Values.webhook.enabled .Values.webhook.url }}
+- name: WATCHSTATE_WEBHOOK_URL
+  value: {{ include "watchstate.webhookUrl" . | quote }}
+{{- end }}
+{{- end }}
+
 {{/* Alive as long as the admin port answers, whatever the database does: to restart would help nobody. */}}
 {{- define "watchstate.livenessProbes" -}}
 startupProbe:

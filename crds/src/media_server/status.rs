@@ -103,7 +103,7 @@ pub struct WebhookStatus {
     pub token_secret_name: String,
     /// The key of the token in that Secret.
     pub token_secret_key: String,
-    /// The last value of the annotation watchstate.dev/rotate-webhook-token that was acted on.
+    /// The last value of the annotation watchstate.dev/rotate-webhook-token that was acted on, or refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_rotation: Option<String>,
 }

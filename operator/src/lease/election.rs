@@ -12,6 +12,8 @@ pub const DURATION: Duration = Duration::from_secs(12);
 pub const RENEW: Duration = Duration::from_secs(4);
 /// A leader that couldn't renew for so long stops: before anybody else may lead.
 pub const GIVE_UP: Duration = Duration::from_secs(8);
+/// How long the lease is kept from others while an installation is taken down.
+pub const FAREWELL: Duration = Duration::from_mins(1);
 /// How often the others look.
 pub const LOOK: Duration = Duration::from_secs(2);
 
@@ -49,6 +51,15 @@ pub fn taken(before: &LeaseSpec, me: &str, now: Timestamp) -> LeaseSpec {
         renew_time: Some(MicroTime(now)),
         lease_transitions: Some(before.lease_transitions.unwrap_or_default() + i32::from(!ours)),
         ..LeaseSpec::default()
+    }
+}
+
+/// The lease in our hands for so long, without renewals.
+pub fn kept(before: &LeaseSpec, span: Duration, now: Timestamp) -> LeaseSpec {
+    LeaseSpec {
+        lease_duration_seconds: i32::try_from(span.as_secs()).ok(),
+        renew_time: Some(MicroTime(now)),
+        ..before.clone()
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::ListParams;
+use kube::runtime::reflector;
 use kube::{Api, ResourceExt};
 use watchstate_crds::MediaServer;
 use watchstate_crds::condition::{WEBHOOK_REGISTERED, find, reason};
@@ -126,17 +127,32 @@ pub async fn let_all_go(context: &Context) {
         return;
     }
     tracing::info!("the namespace is being deleted: no MediaServer is held back");
-    let api: Api<MediaServer> = Api::namespaced(context.client.clone(), &context.namespace);
-    let servers = match api.list(&ListParams::default()).await {
-        Ok(servers) => servers.items,
-        Err(error) => {
-            return tracing::warn!("the MediaServers can't be listed, some may be held back: {}", words(&error));
-        }
-    };
-    let held = servers.iter().filter(|server| is_held(server));
-    for gone in join_all(held.map(|server| release(context, server))).await {
+    for gone in join_all(held(context).await.iter().map(|server| release(context, server))).await {
         if let Err(error) = gone {
             tracing::warn!("a MediaServer is held back: {}", redact::chain(&error));
+        }
+    }
+}
+
+/// Takes all webhooks away and lets the resources go, which stay.
+pub async fn farewell(context: &Arc<Context>) {
+    let (servers, _) = reflector::store();
+    let shared = Shared::new(context.clone(), servers);
+    for gone in join_all(held(context).await.iter().map(|server| let_go(&shared, server))).await {
+        if let Err(error) = gone {
+            tracing::warn!("a MediaServer is held back: {}", redact::chain(&error));
+        }
+    }
+}
+
+/// Those that the finalizer holds.
+async fn held(context: &Context) -> Vec<MediaServer> {
+    let api: Api<MediaServer> = Api::namespaced(context.client.clone(), &context.namespace);
+    match api.list(&ListParams::default()).await {
+        Ok(servers) => servers.items.into_iter().filter(is_held).collect(),
+        Err(error) => {
+            tracing::warn!("the MediaServers can't be listed, some may be held back: {}", words(&error));
+            Vec::new()
         }
     }
 }

@@ -90,14 +90,16 @@ pub async fn webhook_token(
         return Ok(Ok(None));
     }
     let api: Api<Secret> = Api::namespaced(context.client.clone(), &context.namespace);
+    let rotation = server.annotations().get(watchstate_crds::annotation::ROTATE_WEBHOOK_TOKEN).cloned();
     if let Some(reference) = references::of_webhook(&server.spec) {
+        refuse_rotation(context, server, rotation.as_ref(), &reference.name).await;
         return Ok(match secrets::read(&api, context, server, &reference).await? {
             Ok(secret) => reference.value(&secrets::texts(&secret)).map_err(Lack::from).map(|token| {
                 let status = WebhookStatus {
                     path: PATH.to_owned(),
                     token_secret_name: reference.name,
                     token_secret_key: reference.key,
-                    last_handled_rotation: None,
+                    last_handled_rotation: rotation,
                 };
                 Some(WebhookToken { token, status, written: None })
             }),
@@ -111,7 +113,6 @@ pub async fn webhook_token(
     {
         return Ok(Err(not_ours(&name, "spec.webhook.tokenSecretRef")));
     }
-    let rotation = server.annotations().get(watchstate_crds::annotation::ROTATE_WEBHOOK_TOKEN).cloned();
     let kept = found.as_ref().and_then(|secret| {
         let token = secrets::texts(secret).data.remove(layout::TOKEN)?;
         let rotated = secret.annotations().get(ROTATION);
@@ -143,6 +144,18 @@ pub async fn webhook_token(
         last_handled_rotation: handled,
     };
     Ok(Ok(Some(WebhookToken { token, status, written })))
+}
+
+/// A token that somebody else made isn't ours to replace. Says so once for each request, which the status then counts as handled.
+async fn refuse_rotation(context: &Context, server: &MediaServer, asked: Option<&String>, secret: &str) {
+    let status = server.status.as_ref().and_then(|status| status.webhook.as_ref());
+    let handled = status.and_then(|webhook| webhook.last_handled_rotation.as_ref());
+    if asked.is_some() && asked != handled {
+        let note = format!(
+            "The webhook's token is in the Secret {secret}, which spec.webhook.tokenSecretRef names: put another one there"
+        );
+        context.events.publish(server, Reason::RotationRefused, &note).await;
+    }
 }
 
 /// Whether the Secret was made for this MediaServer, or for an earlier one of its name that is gone: what is left of that is taken over.

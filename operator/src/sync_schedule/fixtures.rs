@@ -8,7 +8,7 @@ use watchstate_crds::sync_schedule::ImagePullPolicy;
 use watchstate_crds::{MediaServer, MediaServerStatus, SyncSchedule};
 
 use super::pod::Blueprint;
-use crate::args::WorkerArgs;
+use crate::args::{Variables, WorkerArgs};
 
 /// A schedule that says as little as possible.
 pub const MINIMAL: &str = "{import: {}}";
@@ -80,6 +80,7 @@ pub fn defaults() -> WorkerArgs {
         image: "registry.example/watchstate:1".to_owned(),
         pull_policy: Some(ImagePullPolicy::IfNotPresent),
         service_account: "rel-worker".to_owned(),
+        env: Variables::default(),
         database_secret: "pg-app".to_owned(),
         database_secret_key: "uri".to_owned(),
     }

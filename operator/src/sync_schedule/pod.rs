@@ -148,7 +148,7 @@ impl<'a> Blueprint<'a> {
         (volumes, mounts)
     }
 
-    /// The user's variables, then ours, which win.
+    /// What the operator was told, the user's variables, which win over that, then ours, which win over all.
     fn env(&self, part: Part, more: Vec<EnvVar>) -> Vec<EnvVar> {
         let mut ours = vec![
             from_secret("DATABASE_URL", &self.defaults.database_secret, &self.defaults.database_secret_key),
@@ -162,18 +162,14 @@ impl<'a> Blueprint<'a> {
             ours.push(plain("WATCHSTATE_SUMMARY_FILE", SUMMARY));
         }
         ours.extend(more);
-        let taken: HashSet<&str> = ours.iter().map(|variable| variable.name.as_str()).collect();
-        let mut env: Vec<EnvVar> = self
-            .schedule
-            .spec
-            .worker
-            .env
-            .iter()
-            .filter(|variable| !taken.contains(variable.name.as_str()))
-            .cloned()
-            .collect();
-        env.extend(ours.iter().cloned());
-        env
+        let mut taken = HashSet::new();
+        let layers = [&ours, &self.schedule.spec.worker.env, &self.defaults.env.0];
+        let mut env: Vec<Vec<EnvVar>> = Vec::with_capacity(layers.len());
+        for layer in layers {
+            env.push(layer.iter().filter(|variable| !taken.contains(&variable.name)).cloned().collect());
+            taken.extend(layer.iter().map(|variable| variable.name.clone()));
+        }
+        env.into_iter().rev().flatten().collect()
     }
 }
 
@@ -250,6 +246,29 @@ mod tests {
             let container = &pod.containers[0];
             assert_eq!((container.image.as_deref(), container.image_pull_policy.as_deref()), (Some(image), policy));
         }
+    }
+
+    #[test]
+    fn of_a_variable_the_schedules_word_counts_before_the_operators_and_ours_before_both() {
+        let (servers, mut defaults) = (servers(), defaults());
+        defaults.env.0 = [("WATCHSTATE_LOG", "info"), ("HTTPS_PROXY", "http://proxy"), ("WATCHSTATE_DATA", "/theirs")]
+            .map(|(name, value)| plain(name, value))
+            .to_vec();
+        let worker =
+            "worker: {env: [{name: WATCHSTATE_LOG, value: debug}, {name: WATCHSTATE_SCHEDULE, value: theirs}]}";
+        let schedule = schedule("home", &format!("{{import: {{}}, {worker}}}"));
+        let pod = blueprint(&schedule, &servers, &defaults).pod(Part::Import, &[]).spec.unwrap();
+        let env = pod.containers[0].env.clone().unwrap();
+        let of = |name: &str| -> Vec<&str> {
+            env.iter()
+                .filter(|variable| variable.name == name)
+                .filter_map(|variable| variable.value.as_deref())
+                .collect()
+        };
+        assert_eq!(of("WATCHSTATE_LOG"), ["debug"]);
+        assert_eq!(of("HTTPS_PROXY"), ["http://proxy"]);
+        assert_eq!(of("WATCHSTATE_SCHEDULE"), ["home"]);
+        assert_eq!(of("WATCHSTATE_DATA"), ["/tmp"]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use watchstate_operator::args::WorkerArgs;
+use watchstate_operator::args::{Variables, WorkerArgs};
 use watchstate_operator::context::{Context, Jitter};
 use watchstate_operator::database::Database;
 use watchstate_operator::events::Events;
@@ -56,6 +56,7 @@ impl House {
             clock: Clock::system(),
             jitter: Jitter::from_fn(|| 0.5),
             worker: WorkerArgs {
+                env: Variables::default(),
                 image: "watchstate:1".to_owned(),
                 pull_policy: None,
                 service_account: "default".to_owned(),

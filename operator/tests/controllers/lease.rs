@@ -121,3 +121,29 @@ async fn a_lease_that_somebody_took_away_stops_the_work_at_the_next_renewal() {
     assert_eq!(heard.recv().await, Some(Told::Leads("one")), "once the intruder has been silent");
     assert_eq!(leaders.load(Ordering::SeqCst), 1);
 }
+
+#[tokio::test]
+async fn whoever_takes_the_lease_over_works_alone_and_nobody_leads_at_once_though_the_lease_is_deleted() {
+    watchstate_runtime::install_crypto();
+    let api = Api::start().await;
+    let leaders: Arc<AtomicUsize> = Arc::default();
+    let (told, mut heard) = mpsc::unbounded_channel();
+    let one = replica(&api, "one", &leaders, &told);
+    assert_eq!(heard.recv().await, Some(Told::Leads("one")));
+    let last = Candidate::new(api.client(), "media", "last", Clock::system());
+    let alone = || async { assert_eq!(leaders.load(Ordering::SeqCst), 0, "it isn't alone") };
+    last.take_over(alone).await.unwrap();
+    assert_eq!(heard.recv().await, Some(Told::Led("one")));
+    let lease = api.get("leases", "watchstate-operator");
+    assert_eq!(
+        (&lease["spec"]["holderIdentity"], &lease["spec"]["leaseDurationSeconds"]),
+        (&"last".into(), &60.into())
+    );
+
+    let deleted = std::time::Instant::now();
+    api.delete("leases", "watchstate-operator");
+    assert_eq!(heard.recv().await, Some(Told::Leads("one")));
+    assert!(deleted.elapsed() > Duration::from_secs(11), "whoever had it could still have been at work");
+    one.stop.cancel();
+    one.task.await.unwrap();
+}

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 use watchstate_operator::context::Context;
 use watchstate_operator::database::Database;
+use watchstate_operator::lease::Candidate;
 use watchstate_runtime::admin::Readiness;
+use watchstate_runtime::clock::Clock;
 use watchstate_store::registry;
 use watchstate_store::wake::Channel;
 use watchstate_tests::plex_tv::PlexTv;
@@ -276,6 +278,58 @@ async fn webhooks_are_set_up_at_all_three_servers_and_taken_away_with_the_resour
         (told("Jellyfin"), told("Emby"), told("Plex")),
         (others.to_string(), others_at_emby.to_string(), String::new())
     );
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn before_the_operator_is_removed_webhooks_are_taken_away_and_resources_let_go() {
+    let mut house = House::new().await;
+    let server = with_jellyfin(&house).await;
+    let farewell = async |house: &House| {
+        let last = Candidate::new(house.api.client(), "media", "last", Clock::system());
+        watchstate_operator::media_server::farewell(&house.context, &last).await.unwrap();
+    };
+    house.server("jellyfin", &jellyfin(&server, &json!({})));
+    farewell(&house).await;
+    assert!(house.api.all("leases").is_empty(), "nothing to take away: nobody is disturbed");
+
+    house.server("jellyfin", &jellyfin(&server, &json!({ "webhook": { "register": true } })));
+    let away = jellyfin(&server, &json!({ "webhook": { "register": true }, "url": "http://127.0.0.1:9" }));
+    house.start();
+    house.until("jellyfin", "WebhookRegistered", "True", "Registered").await;
+    house.server("away", &away);
+    let held = |object: &Value| object["metadata"]["finalizers"] == json!(["watchstate.dev/webhook"]);
+    house.api.until("mediaservers", "away", held).await;
+    house.stop().await;
+    farewell(&house).await;
+    assert!(!server.world.read(|model| json!(model.notifications.plugin).to_string()).contains("watchstate="));
+    for name in ["jellyfin", "away"] {
+        let left = house.api.get("mediaservers", name);
+        assert!(!held(&left) && left["metadata"]["deletionTimestamp"].is_null(), "it stays, and isn't held: {left}");
+    }
+    assert!(house.api.told("jellyfin").contains(&"WebhookRemoved".to_owned()));
+}
+
+#[tokio::test]
+async fn a_token_in_a_secret_of_the_users_is_not_replaced_and_that_is_said() {
+    let mut house = House::new().await;
+    let server = with_jellyfin(&house).await;
+    house.secret("mine", &json!({ "token": "a-token-of-my-own" }));
+    let webhook = json!({ "webhook": { "tokenSecretRef": { "name": "mine", "key": "token" } } });
+    house.server("jellyfin", &jellyfin(&server, &webhook));
+    house.start();
+    house.until("jellyfin", "Ready", "True", "Ready").await;
+    let rotate = |value: &str| {
+        let annotations = json!({ "watchstate.dev/rotate-webhook-token": value });
+        house.api.put("mediaservers", &json!({ "metadata": { "name": "jellyfin", "annotations": annotations } }));
+    };
+    for value in ["1", "2"] {
+        rotate(value);
+        let handled = |object: &Value| object["status"]["webhook"]["lastHandledRotation"] == value;
+        house.api.until("mediaservers", "jellyfin", handled).await;
+    }
+    assert!(house.api.told("jellyfin").contains(&"RotationRefused".to_owned()));
+    house.assert_no_secret_shows(&["a-token-of-my-own"]);
     house.stop().await;
 }
 

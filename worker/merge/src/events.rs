@@ -252,12 +252,12 @@ impl Merging<'_> {
         for event in events {
             self.one(event, &mut gathered, outcome, connection).await?;
         }
-        truth::apply(self.account.person_id, &self.server.name, &gathered.told, self.now, connection).await?;
         let finishes: Vec<(i64, Timestamp)> =
             gathered.finishes.into_iter().filter(|(item_id, _)| !gathered.observed.contains_key(item_id)).collect();
         let observed: Vec<Observed> = gathered.observed.into_values().collect();
         observations::save(connection, self.account.id, &observed, self.now).await?;
         observations::finishes(connection, self.account.id, &finishes).await?;
+        truth::apply(self.account.person_id, &self.server.name, &gathered.told, self.now, connection).await?;
         if !gathered.queue.titles.is_empty() {
             let queued = queue::told(self.household, self.account, &gathered.queue, self.now, connection).await?;
             outcome.wakes |= queued > 0;

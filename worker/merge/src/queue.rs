@@ -19,6 +19,11 @@ const POSITION_SPACING: SignedDuration = SignedDuration::from_secs(3);
 /// count a second play.
 const ORIGIN_WAIT: SignedDuration = SignedDuration::from_mins(1);
 
+/// When an item's next position may be written, after one that was written at `last`.
+pub fn next_position(last: Timestamp) -> Timestamp {
+    last.checked_add(POSITION_SPACING).unwrap_or(last)
+}
+
 /// What a server must be told of an item; None when it agrees, or can't be told.
 pub fn wanted(server: &Server, progress: ProgressPolicy, candidate: &Candidate) -> Option<Wanted> {
     difference(&candidate.observation, &candidate.agreed, candidate.runtime_ms, server.clock_offset, progress)
@@ -66,9 +71,7 @@ pub async fn told(
                 let unread = account_id == origin.id && titles.iter().any(|title| told.unread.contains(title));
                 let due_at = match wanted {
                     _ if unread => now.checked_add(ORIGIN_WAIT).ok(),
-                    Wanted::Position { .. } => {
-                        last.get(&candidate.item_id).and_then(|last| last.checked_add(POSITION_SPACING).ok())
-                    }
+                    Wanted::Position { .. } => last.get(&candidate.item_id).copied().map(next_position),
                     _ => None,
                 };
                 Some(Entry {

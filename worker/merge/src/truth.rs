@@ -5,56 +5,95 @@ use std::collections::{BTreeSet, HashMap};
 use jiff::Timestamp;
 use watchstate_domain::matching::TitleId;
 use watchstate_domain::merge::Rule;
-use watchstate_domain::watch::{Event, Viewing};
-use watchstate_store::watches::{self, Changed};
+use watchstate_domain::watch::{Event, History, Viewing};
+use watchstate_store::watches::{self, Agreed, Changed, Told};
 use watchstate_store::{Connection, Result};
+
+/// An event, the title that it tells of, and the rule by which it was found.
+type Telling = (TitleId, Event, Rule);
+/// Histories by title, each with the title's running time.
+type Histories = HashMap<TitleId, (History, Option<u64>)>;
 
 /// Applies events to the agreed truth of a person, and plays to the history. `via`: the server that told them.
 pub async fn apply(
     person_id: i64,
     via: &str,
-    told: &[(TitleId, Event, Rule)],
+    told: &[Telling],
     now: Timestamp,
     connection: &mut Connection,
 ) -> Result<()> {
     if told.is_empty() {
         return Ok(());
     }
+    // At first all titles are taken for unknown: of a new library most are, and they are stored as they shall be.
+    let before = watches::histories(connection, person_id, &played(told)).await?;
+    let unknown = told.iter().map(|(title, _, _)| (*title, Agreed::default())).collect();
+    let (changed, histories) = tell(via, told, unknown, &before);
+    let begun = watches::begin(connection, person_id, &changed, now).await?;
+    let fresh = histories.iter().filter(|(title, _)| begun.contains(*title));
+    save(person_id, &before, fresh, connection).await?;
+
+    let told: Vec<Telling> = told.iter().filter(|(title, _, _)| !begun.contains(title)).copied().collect();
+    if told.is_empty() {
+        return Ok(());
+    }
     let titles: Vec<TitleId> = told.iter().map(|(title, _, _)| *title).collect();
-    let mut agreed = watches::lock(connection, person_id, &titles, now).await?;
-    let played: BTreeSet<TitleId> =
-        told.iter().filter(|(_, event, _)| matches!(event, Event::Played { .. })).map(|(title, _, _)| *title).collect();
-    let played: Vec<TitleId> = played.into_iter().collect();
-    let mut histories = watches::histories(connection, person_id, &played).await?;
-    let before = histories.clone();
+    let known = watches::known(connection, person_id, &titles).await?;
+    let before = watches::histories(connection, person_id, &played(&told)).await?;
+    let (changed, histories) = tell(via, &told, known, &before);
+    watches::save(connection, person_id, &changed, now).await?;
+    save(person_id, &before, histories.iter(), connection).await
+}
+
+/// The titles that were played.
+fn played(told: &[Telling]) -> Vec<TitleId> {
+    let played = told.iter().filter(|(_, event, _)| matches!(event, Event::Played { .. }));
+    played.map(|(title, _, _)| *title).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// What becomes of the truths `agreed` and the histories `before`: those that change.
+fn tell(
+    via: &str,
+    told: &[Telling],
+    mut agreed: HashMap<TitleId, Agreed>,
+    before: &Histories,
+) -> (Vec<Changed>, HashMap<TitleId, History>) {
     let mut rules: HashMap<TitleId, Rule> = HashMap::new();
+    let mut histories: HashMap<TitleId, History> = HashMap::new();
     for (title, event, rule) in told {
-        if let Some(agreed) = agreed.get_mut(title)
-            && agreed.watch.apply(event)
-        {
+        let Some(agreed) = agreed.get_mut(title) else { continue };
+        if agreed.watch.apply(event) {
             rules.insert(*title, *rule);
         }
         if let Event::Played { stamp: Some(stamp), source, .. } = event
-            && let Some((history, runtime_ms)) = histories.get_mut(title)
+            && let Some((before, runtime_ms)) = before.get(title)
         {
+            let history = histories.entry(*title).or_insert_with(|| before.clone());
             history.tell(Viewing::told(*stamp, *source, via), *runtime_ms);
         }
     }
     let mut changed = Vec::new();
     for (title, agreed) in &agreed {
-        let last = histories.get(title).map_or(agreed.played_at, |(history, _)| history.last_played_at());
+        let history = histories.get(title).or_else(|| before.get(title).map(|(before, _)| before));
+        let last = history.map_or(agreed.played_at, History::last_played_at);
         let rule = rules.get(title).copied();
         if rule.is_some() || last != agreed.played_at {
             let rule = rule.unwrap_or(Rule::PlayedAgain).as_str().to_owned();
             changed.push(Changed { title_id: *title, watch: agreed.watch, played_at: last, via: via.to_owned(), rule });
         }
     }
-    watches::save(connection, person_id, &changed, now).await?;
-    let told: Vec<_> = histories
-        .iter()
-        .filter(|(title, now)| before.get(title) != Some(now))
-        .map(|(title, (history, _))| (*title, history))
+    histories.retain(|title, history| before.get(title).is_none_or(|(before, _)| before != history));
+    (changed, histories)
+}
+
+async fn save(
+    person_id: i64,
+    before: &Histories,
+    histories: impl Iterator<Item = (&TitleId, &History)>,
+    connection: &mut Connection,
+) -> Result<()> {
+    let told: Vec<Told<'_>> = histories
+        .filter_map(|(title, history)| Some(Told { title_id: *title, before: &before.get(title)?.0, history }))
         .collect();
-    watches::save_histories(connection, person_id, &told).await?;
-    Ok(())
+    watches::save_histories(connection, person_id, &told).await
 }

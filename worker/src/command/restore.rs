@@ -15,7 +15,7 @@ use serde::Serialize;
 use watchstate_domain::matching::TitleId;
 use watchstate_runtime::Exit;
 use watchstate_store::locks::{self, Titles};
-use watchstate_store::watches::{self, Changed};
+use watchstate_store::watches::{self, Changed, Told};
 use watchstate_store::{Connection, report, restored, transaction};
 
 use self::merge::{Known, What};
@@ -179,7 +179,7 @@ async fn store(
     let told: Vec<_> = known
         .iter()
         .filter(|(_, known)| known.history_changed())
-        .map(|(title, known)| (*title, &known.history))
+        .map(|(title, known)| Told { title_id: *title, before: known.history_before(), history: &known.history })
         .collect();
     watches::save_histories(connection, person_id, &told).await?;
     Ok(())

@@ -17,7 +17,7 @@ use watchstate_store::observations::{self, Observed};
 use watchstate_store::own_marks;
 use watchstate_store::plans::{self, Unplay};
 use watchstate_store::registry::{Account, Server};
-use watchstate_store::{Connection, transaction};
+use watchstate_store::{Connection, titles, transaction};
 
 use crate::app::App;
 use crate::contact::Trouble;
@@ -165,7 +165,7 @@ impl<'a> Reader<'a> {
             }
             let print = place::fingerprint(self.server, item);
             let place = (library_id.is_some()
-                && known.is_none_or(|known| known.hash != print.hash || known.library_id != library_id))
+                && known.is_none_or(|known| known.hash != print.hash || known.library_id != library_id || known.gone))
             .then_some(print);
             let state = item.kind != Kind::Show
                 && self.states != States::Leave
@@ -233,19 +233,18 @@ impl<'a> Reader<'a> {
         seen: &mut RoaringTreemap,
         connection: &mut Connection,
     ) -> Result<(), Trouble> {
-        locks::titles(connection, Titles::Use).await?;
         let item_of = |one: &Work<'_>| {
             let found = placed.items.get(one.item.remote_id.as_str());
             found.map(|found| found.item_id).or_else(|| one.known.map(|known| known.item_id))
         };
         let all: Vec<i64> = work.iter().filter_map(item_of).collect();
-        // As they are now: another server may have joined some of them since they were found.
         let mut titles: HashMap<i64, Vec<TitleId>> = HashMap::new();
         for (item_id, title) in items::titles_of(connection, &all).await? {
             titles.entry(item_id).or_default().push(title);
         }
-        let settled: Vec<i64> = work.iter().filter(|one| one.place.is_none()).filter_map(item_of).collect();
-        items::revive(connection, &settled).await?;
+        let back = |one: &&Work<'_>| one.place.is_none() && one.known.is_some_and(|known| known.gone);
+        let back: Vec<i64> = work.iter().filter(back).filter_map(item_of).collect();
+        items::revive(connection, &back).await?;
         let own = self.own_marks(work, connection).await?;
         let mut outcomes = Vec::with_capacity(work.len());
         for one in work {
@@ -269,6 +268,9 @@ impl<'a> Reader<'a> {
                 (base, _) => three_way(&reading, base.as_ref(), &self.context),
             };
             outcomes.push(Outcome { item_id, titles, merged, reading });
+        }
+        if self.states == States::Merge {
+            hold(&mut outcomes, connection).await?;
         }
         self.merge(&outcomes, connection).await
     }
@@ -322,8 +324,8 @@ impl<'a> Reader<'a> {
                 );
             }
         }
-        truth::apply(self.account.person_id, &self.server.name, &told, self.context.now, connection).await?;
         observations::save(connection, self.account.id, &observed, self.context.now).await?;
+        truth::apply(self.account.person_id, &self.server.name, &told, self.context.now, connection).await?;
         if !unplays.is_empty() {
             let waiting = plans::collect(connection, self.plan_id, &unplays).await?;
             self.waiting += waiting;
@@ -344,6 +346,27 @@ impl<'a> Reader<'a> {
             _ => {}
         }
         self.counts.positions += u64::from(merged.position.is_some());
+    }
+}
+
+/// Keeps the titles of which something is told from being joined away until it is stored. Another server may have joined some since they were found: then
+/// their items' titles are looked up again.
+async fn hold(outcomes: &mut [Outcome], connection: &mut Connection) -> Result<(), Trouble> {
+    let tells = |outcome: &Outcome| outcome.merged.mark.is_some() || outcome.merged.position.is_some();
+    loop {
+        let told: BTreeSet<TitleId> =
+            outcomes.iter().filter(|outcome| tells(outcome)).flat_map(|outcome| outcome.titles.clone()).collect();
+        if titles::hold(connection, &told).await? == told.len() {
+            return Ok(());
+        }
+        let items: Vec<i64> = outcomes.iter().map(|outcome| outcome.item_id).collect();
+        let mut now: HashMap<i64, Vec<TitleId>> = HashMap::new();
+        for (item_id, title) in items::titles_of(connection, &items).await? {
+            now.entry(item_id).or_default().push(title);
+        }
+        for outcome in &mut *outcomes {
+            outcome.titles = now.remove(&outcome.item_id).unwrap_or_default();
+        }
     }
 }
 

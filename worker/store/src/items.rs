@@ -21,6 +21,8 @@ pub struct Known {
     pub hash: i64,
     /// The library that it is in.
     pub library_id: Option<i64>,
+    /// It was no longer there when its library was last read.
+    pub gone: bool,
     /// Its running time.
     pub runtime_ms: Option<u64>,
     /// The server's stamp of the last event that was merged into the observation.
@@ -38,7 +40,7 @@ pub async fn known(
     remote_ids: &[String],
 ) -> Result<Vec<Known>> {
     let rows = sqlx::query!(
-        r#"select i.remote_id, i.id, i.hash, i.library_id, i.runtime_ms, o.told_at, o.played as "played?", o.plays as "plays?", o.last_played_at,
+        r#"select i.remote_id, i.id, i.hash, i.library_id, i.gone_at is not null as "gone!", i.runtime_ms, o.told_at, o.played as "played?", o.plays as "plays?", o.last_played_at,
                o.position_ms as "position_ms?", o.finished_plays as "finished_plays?", o.added_at,
                greatest(o.true_at, c.full_read_at) as "true_at?", o.expected_played, o.expected_at, o.expected_stamp, o.finish_told_at
            from unnest($3::text[]) as wanted (remote_id)
@@ -60,6 +62,7 @@ pub async fn known(
             item_id: row.id,
             hash: row.hash,
             library_id: row.library_id,
+            gone: row.gone,
             runtime_ms: row.runtime_ms.map(unsigned),
             told_at: crate::stamp::read(row.told_at),
             observation: Row {
@@ -158,13 +161,14 @@ pub async fn save(
            from unnest($4::text[], $5::text[], $6::text[], $7::text[], $8::integer[], $9::integer[], $10::integer[], $11::text[],
                $12::integer[], $13::text[], $14::text[], $15::bigint[], $16::bigint[], $17::text[], $18::jsonb[])
                as new (remote_id, kind, name, show_name, year, season, episode, ids, junk_ids, path, path_key, runtime_ms, hash, matched_by,
-               conflicts)
+               conflicts),
+               (select from server s join library l on l.server_id = s.id where s.id = $1 and l.id = $2 for key share) as held
            on conflict (server_id, remote_id) do update set
                library_id = excluded.library_id, kind = excluded.kind, name = excluded.name, show_name = excluded.show_name,
                year = excluded.year, season = excluded.season, episode = excluded.episode, ids = excluded.ids,
                junk_ids = excluded.junk_ids, path = excluded.path, path_key = excluded.path_key, runtime_ms = excluded.runtime_ms,
                hash = excluded.hash, matched_by = excluded.matched_by, conflicts = excluded.conflicts, gone_at = null
-           returning id, remote_id"#,
+           returning id, remote_id, xmax = 0 as "new!""#,
         server_id,
         library_id,
         bind(now),
@@ -186,6 +190,7 @@ pub async fn save(
     )
     .fetch_all(&mut *connection)
     .await?;
+    let known: Vec<i64> = rows.iter().filter(|row| !row.new).map(|row| row.id).collect();
     let by_remote: std::collections::HashMap<String, i64> =
         rows.into_iter().map(|row| (row.remote_id, row.id)).collect();
     let ids: Vec<i64> = placed.iter().filter_map(|one| by_remote.get(&one.item.remote_id).copied()).collect();
@@ -196,12 +201,12 @@ pub async fn save(
             found: "fewer rows than items".into(),
         });
     }
-    link(connection, placed, &ids).await?;
+    link(connection, placed, &ids, &known).await?;
     Ok(ids)
 }
 
-/// Links items to their titles, and to no others.
-async fn link(connection: &mut Connection, placed: &[Placed<'_>], ids: &[i64]) -> Result<()> {
+/// Links items to their titles, and to no others. `known`: those that may have links already.
+async fn link(connection: &mut Connection, placed: &[Placed<'_>], ids: &[i64], known: &[i64]) -> Result<()> {
     let mut items = Vec::with_capacity(ids.len());
     let mut titles = Vec::with_capacity(ids.len());
     let mut ordinals: Vec<i16> = Vec::with_capacity(ids.len());
@@ -212,16 +217,18 @@ async fn link(connection: &mut Connection, placed: &[Placed<'_>], ids: &[i64]) -
             ordinals.push(i16::try_from(ordinal).unwrap_or(i16::MAX));
         }
     }
-    sqlx::query!(
-        r#"delete from item_title old where old.item_id = any($1) and not exists (
-               select 1 from unnest($2::bigint[], $3::bigint[]) as new (item_id, title_id)
-               where new.item_id = old.item_id and new.title_id = old.title_id)"#,
-        ids,
-        &items,
-        &titles,
-    )
-    .execute(&mut *connection)
-    .await?;
+    if !known.is_empty() {
+        sqlx::query!(
+            r#"delete from item_title old where old.item_id = any($1) and not exists (
+                   select 1 from unnest($2::bigint[], $3::bigint[]) as new (item_id, title_id)
+                   where new.item_id = old.item_id and new.title_id = old.title_id)"#,
+            known,
+            &items,
+            &titles,
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
     sqlx::query!(
         r#"insert into item_title (item_id, title_id, ordinal)
            select distinct on (new.item_id, new.title_id) new.item_id, new.title_id, new.ordinal

@@ -102,10 +102,14 @@ impl Store {
         Ok(())
     }
 
-    /// Tells Postgres' planner how large the tables have become. It finds out by itself, but only a minute after they have grown.
+    /// Tells Postgres' planner how large the tables have become. It finds out by itself, but only a minute after they have grown, and then thoroughly; until
+    /// then a rough idea does.
     pub async fn analyze(&self) -> Result<()> {
+        let mut transaction = self.begin().await?;
+        transaction.execute("set local default_statistics_target = 10").await?;
         let tables = "analyze item, item_title, title, external_id, observation, watch_state, play, outbox, cursor";
-        self.acquire().await?.execute(tables).await?;
+        transaction.execute(tables).await?;
+        transaction.commit().await?;
         Ok(())
     }
 

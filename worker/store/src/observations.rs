@@ -22,7 +22,7 @@ pub struct Observed {
     pub told_at: Option<Timestamp>,
 }
 
-/// Stores the observations of one account, new and changed ones alike. In the order of their keys: imports, events and writes may come at the same time.
+/// Stores the observations of one account, new and changed ones alike; nothing if the account is gone. In the order of their keys: imports, events and writes may come at the same time.
 pub async fn save(connection: &mut Connection, account_id: i64, observed: &[Observed], now: Timestamp) -> Result<()> {
     if observed.is_empty() {
         return Ok(());
@@ -41,7 +41,8 @@ pub async fn save(connection: &mut Connection, account_id: i64, observed: &[Obse
            from unnest($3::bigint[], $4::boolean[], $5::integer[], $6::timestamptz[], $7::bigint[], $8::integer[], $9::timestamptz[],
                $10::timestamptz[], $11::boolean[], $12::timestamptz[], $13::timestamptz[], $14::text[], $15::timestamptz[], $16::timestamptz[])
                as new (item_id, played, plays, last_played_at, position_ms, finished_plays, added_at,
-               true_at, expected_played, expected_at, expected_stamp, rule, told_at, finish_told_at)
+               true_at, expected_played, expected_at, expected_stamp, rule, told_at, finish_told_at),
+               (select from account where id = $1 for key share) as held
            on conflict (account_id, item_id) do update set
                played = excluded.played, plays = excluded.plays, last_played_at = excluded.last_played_at,
                position_ms = excluded.position_ms, finished_plays = excluded.finished_plays, added_at = excluded.added_at,

@@ -1,6 +1,6 @@
 //! The outbox: what servers should be told. A write that fails is tried again, never forgotten.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use jiff_sqlx::Timestamp as Stamp;
@@ -33,13 +33,8 @@ pub struct Candidate {
     pub version: i64,
 }
 
-/// Up to `limit` items of an account behind `after` (by item) at which something differs. A coarse sieve in SQL; [`watchstate_domain::write::difference`] decides.
-pub async fn candidates(
-    connection: &mut Connection,
-    account_id: i64,
-    after: i64,
-    limit: i64,
-) -> Result<Vec<Candidate>> {
+/// Up to `limit` items of an account behind `after`, in order, at which something differs. A coarse sieve; [`watchstate_domain::write::difference`] decides.
+pub async fn differing(connection: &mut Connection, account_id: i64, after: i64, limit: i64) -> Result<Vec<i64>> {
     let rows = sqlx::query_scalar!(
         r#"select distinct o.item_id
            from account a
@@ -55,12 +50,12 @@ pub async fn candidates(
         after,
         limit,
     )
-    .fetch_all(&mut *connection)
+    .fetch_all(connection)
     .await?;
-    load(connection, account_id, &rows).await
+    Ok(rows)
 }
 
-/// The named items of an account, as [`candidates`] gives them, ordered by item.
+/// The named items of an account, ordered by item.
 pub async fn load(connection: &mut Connection, account_id: i64, item_ids: &[i64]) -> Result<Vec<Candidate>> {
     let rows = sqlx::query!(
         r#"select o.item_id, i.remote_id, i.kind, i.runtime_ms, o.played as "played!", o.plays as "plays!", o.last_played_at,
@@ -296,11 +291,68 @@ pub async fn next_due(connection: &mut Connection, server_id: i64) -> Result<Opt
     Ok(crate::stamp::read(next))
 }
 
-/// How an entry ended.
+/// A write that the server took, by the entry that asked for it.
+#[derive(Debug, Clone)]
+pub struct Wrote {
+    /// Which entry.
+    pub ticket: Ticket,
+    /// What was written.
+    pub wanted: Wanted,
+}
+
+/// Ends entries that were written. One that was renewed meanwhile stays, and what was written is noted beside it; a position then waits until `again_at`, as
+/// every position does that follows another.
+pub async fn written(
+    connection: &mut Connection,
+    wrote: &[Wrote],
+    run_id: Option<i64>,
+    now: Timestamp,
+    again_at: Timestamp,
+) -> Result<()> {
+    let ended: HashSet<i64> = sqlx::query_scalar!(
+        r#"update outbox o set state = 'written', error = null, finished_at = $1, run_id = coalesce($2, o.run_id), attempts = o.attempts + 1
+           from unnest($3::bigint[], $4::text[]) as new (id, xmin) where o.id = new.id and o.xmin::text = new.xmin returning o.id"#,
+        bind(now),
+        run_id,
+        &wrote.iter().map(|wrote| wrote.ticket.id).collect::<Vec<_>>(),
+        &wrote.iter().map(|wrote| wrote.ticket.xmin.clone()).collect::<Vec<_>>(),
+    )
+    .fetch_all(&mut *connection)
+    .await?
+    .into_iter()
+    .collect();
+    let renewed: Vec<&Wrote> = wrote.iter().filter(|wrote| !ended.contains(&wrote.ticket.id)).collect();
+    if renewed.is_empty() {
+        return Ok(());
+    }
+    let (at, position): (Vec<Option<Stamp>>, Vec<Option<i64>>) =
+        renewed.iter().map(|wrote| parts(&wrote.wanted)).unzip();
+    sqlx::query!(
+        r#"with new as (
+               select * from unnest($4::bigint[], $5::text[], $6::timestamptz[], $7::bigint[]) as new (id, want, want_at, position)
+           ), waits as (
+               update outbox o set next_try_at = greatest(o.next_try_at, $3) from new
+               where o.id = new.id and o.state = 'pending' and o.want = 'position' and new.want = 'position'
+           )
+           insert into outbox (account_id, item_id, want, want_at, want_position_ms, version, state, attempts, next_try_at, enqueued_at, finished_at, run_id)
+           select o.account_id, o.item_id, new.want, new.want_at, new.position, o.version, 'written', 1, $1, o.enqueued_at, $1, $2
+           from outbox o join new on new.id = o.id"#,
+        bind(now),
+        run_id,
+        bind(again_at),
+        &renewed.iter().map(|wrote| wrote.ticket.id).collect::<Vec<_>>(),
+        &renewed.iter().map(|wrote| wrote.wanted.as_str().to_owned()).collect::<Vec<_>>(),
+        &at as _,
+        &position as _,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// How an entry ended that needed no write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum End {
-    /// The server took it.
-    Written,
     /// The server had it already.
     AlreadyRight,
     /// It is no longer wanted, or can't be: see the reason.
@@ -311,14 +363,13 @@ impl End {
     /// The word in the database and in output.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Written => "written",
             Self::AlreadyRight => "already-right",
             Self::Dropped => "dropped",
         }
     }
 }
 
-/// Ends entries that nobody has renewed meanwhile. `reason`: why one was dropped.
+/// Ends entries without a write that nobody has renewed meanwhile. `reason`: why one was dropped.
 pub async fn finish(
     connection: &mut Connection,
     ended: &[(Ticket, End, Option<String>)],
@@ -326,8 +377,7 @@ pub async fn finish(
     now: Timestamp,
 ) -> Result<()> {
     sqlx::query!(
-        r#"update outbox o set state = new.state, error = new.reason, finished_at = $1, run_id = coalesce($2, o.run_id),
-               attempts = o.attempts + case when new.state = 'written' then 1 else 0 end
+        r#"update outbox o set state = new.state, error = new.reason, finished_at = $1, run_id = coalesce($2, o.run_id)
            from unnest($3::bigint[], $4::text[], $5::text[], $6::text[]) as new (id, xmin, state, reason)
            where o.id = new.id and o.xmin::text = new.xmin"#,
         bind(now),

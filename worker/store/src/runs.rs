@@ -5,6 +5,7 @@ use jiff_sqlx::Timestamp as Stamp;
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::locks::{self, Titles};
 use crate::stamp::bind;
 use crate::{Connection, Result};
 
@@ -222,6 +223,8 @@ pub async fn prune(
         .execute(&mut *connection)
         .await?
         .rows_affected();
+    // Nobody links an item to a title meanwhile.
+    locks::titles(connection, Titles::Change).await?;
     let gone = sqlx::query!("delete from item where gone_at < $1", bind(items))
         .execute(&mut *connection)
         .await?

@@ -1,5 +1,7 @@
 //! Titles and the ids that name them: loading what a batch of items may mean, storing what matching found.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use watchstate_domain::ids::{ExternalId, Ids, Kind};
 use watchstate_domain::item::Item;
@@ -73,6 +75,15 @@ pub async fn load(connection: &mut Connection, wanted: &Wanted) -> Result<Catalo
     Ok(Catalogue::new(titles, paths, fresh.into_iter()))
 }
 
+/// Keeps titles from being joined away until the transaction ends. Returns how many are still there.
+pub async fn hold(connection: &mut Connection, titles: &BTreeSet<TitleId>) -> Result<usize> {
+    let keys: Vec<i64> = titles.iter().map(|title| title.0).collect();
+    let there = sqlx::query!("select from title where id = any($1) order by id for key share", &keys)
+        .fetch_all(connection)
+        .await?;
+    Ok(there.len())
+}
+
 /// The title that an item's own ids name, or its show with season and number; None where they name none, or several. Makes and changes nothing.
 pub async fn named(connection: &mut Connection, server_id: i64, item: &Item) -> Result<Option<TitleId>> {
     let ids: Vec<ExternalId> = item.ids.iter().collect();
@@ -136,12 +147,10 @@ async fn by_path(connection: &mut Connection, paths: &[(Kind, String)]) -> Resul
 /// Keys for titles that may be made. Those that aren't used are lost, which costs nothing.
 async fn reserve(connection: &mut Connection, count: usize) -> Result<Vec<TitleId>> {
     let count = i32::try_from(count).unwrap_or(i32::MAX);
-    let keys = sqlx::query_scalar!(
-        r#"select nextval(pg_get_serial_sequence('title', 'id')) as "key!" from generate_series(1, $1::integer)"#,
-        count,
-    )
-    .fetch_all(connection)
-    .await?;
+    let keys =
+        sqlx::query_scalar!(r#"select nextval('title_id_seq') as "key!" from generate_series(1, $1::integer)"#, count,)
+            .fetch_all(connection)
+            .await?;
     Ok(keys.into_iter().map(TitleId).collect())
 }
 
@@ -192,6 +201,9 @@ pub async fn save(connection: &mut Connection, changes: &Changes, names: &[Namin
         .chain(changes.learned.iter().cloned())
         .collect();
     learn(connection, &ids).await?;
+    if changes.numbered.is_empty() {
+        return Ok(());
+    }
     sqlx::query!(
         r#"update title t set show_id = new.show_id, season = new.season, episode = new.episode
            from unnest($1::bigint[], $2::bigint[], $3::integer[], $4::integer[]) as new (id, show_id, season, episode)
@@ -212,6 +224,9 @@ fn place(title: &Title, naming: Option<&Naming>) -> Option<Numbering> {
 }
 
 async fn learn(connection: &mut Connection, ids: &[(TitleId, ExternalId)]) -> Result<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
     sqlx::query!(
         r#"insert into external_id (kind, provider, value, title_id)
            select t.kind, new.provider, new.value, t.id
@@ -228,6 +243,9 @@ async fn learn(connection: &mut Connection, ids: &[(TitleId, ExternalId)]) -> Re
 }
 
 async fn forget(connection: &mut Connection, ids: &[(TitleId, ExternalId)]) -> Result<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
     sqlx::query!(
         r#"delete from external_id e using unnest($1::bigint[], $2::text[], $3::text[]) as old (title_id, provider, value)
            where e.title_id = old.title_id and e.provider = old.provider and e.value = old.value"#,
@@ -242,6 +260,10 @@ async fn forget(connection: &mut Connection, ids: &[(TitleId, ExternalId)]) -> R
 
 /// Makes two titles one: ids, items, episodes, states and history go over, then the first is gone. A rare event, so a statement an aspect.
 async fn join(connection: &mut Connection, from: TitleId, into: TitleId) -> Result<()> {
+    // Whoever holds one of them is about to tell of it: what is told is to be joined as well.
+    sqlx::query!("select from title where id in ($1, $2) order by id for update", from.0, into.0)
+        .execute(&mut *connection)
+        .await?;
     crate::watches::join(connection, from, into).await?;
     sqlx::query!("update external_id set title_id = $2 where title_id = $1", from.0, into.0)
         .execute(&mut *connection)

@@ -1,6 +1,6 @@
 //! The agreed truth and the history of plays, one row a person and title.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use jiff_sqlx::Timestamp as Stamp;
@@ -58,6 +58,16 @@ pub async fn lock(
     )
     .execute(&mut *connection)
     .await?;
+    known(connection, person_id, titles).await
+}
+
+/// The same, for those of which something is known; the others are missing.
+pub async fn known(
+    connection: &mut Connection,
+    person_id: i64,
+    titles: &[TitleId],
+) -> Result<HashMap<TitleId, Agreed>> {
+    let keys: Vec<i64> = titles.iter().map(|title| title.0).collect();
     let rows = sqlx::query!(
         r#"select title_id, marked_at, played, played_at, position_ms, position_at, version from watch_state
            where person_id = $1 and title_id = any($2) order by title_id for update"#,
@@ -76,6 +86,38 @@ pub async fn lock(
             )
         })
         .collect())
+}
+
+/// Stores truths of titles of which nothing was known. Returns those that were stored; of the others somebody told meanwhile or before. In the order of
+/// their keys: two servers may tell of the same titles at the same moment, and the second waits for the first.
+pub async fn begin(
+    connection: &mut Connection,
+    person_id: i64,
+    fresh: &[Changed],
+    now: Timestamp,
+) -> Result<HashSet<TitleId>> {
+    let mut fresh: Vec<&Changed> = fresh.iter().collect();
+    fresh.sort_by_key(|one| one.title_id);
+    let stored = sqlx::query_scalar!(
+        r#"insert into watch_state (person_id, title_id, marked_at, played, played_at, position_ms, position_at, via, rule, changed_at, version)
+           select $1, new.title_id, new.marked_at, new.played, new.played_at, new.position_ms, new.position_at, new.via, new.rule, $2, 1
+           from unnest($3::bigint[], $4::timestamptz[], $5::boolean[], $6::timestamptz[], $7::bigint[], $8::timestamptz[], $9::text[], $10::text[])
+               as new (title_id, marked_at, played, played_at, position_ms, position_at, via, rule)
+           on conflict (person_id, title_id) do nothing returning title_id"#,
+        person_id,
+        bind(now),
+        &fresh.iter().map(|one| one.title_id.0).collect::<Vec<_>>(),
+        &fresh.iter().map(|one| one.watch.changed_at().map(Stamp::from)).collect::<Vec<_>>() as _,
+        &fresh.iter().map(|one| one.watch.played()).collect::<Vec<_>>(),
+        &fresh.iter().map(|one| one.played_at.map(Stamp::from)).collect::<Vec<_>>() as _,
+        &fresh.iter().map(|one| one.watch.told_position().map(|position| big(position.position_ms))).collect::<Vec<_>>() as _,
+        &fresh.iter().map(|one| one.watch.told_position().map(|position| Stamp::from(position.at))).collect::<Vec<_>>() as _,
+        &fresh.iter().map(|one| one.via.clone()).collect::<Vec<_>>(),
+        &fresh.iter().map(|one| one.rule.clone()).collect::<Vec<_>>(),
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(stored.into_iter().map(TitleId).collect())
 }
 
 /// Stores changed truths of a person.
@@ -143,35 +185,46 @@ pub async fn histories(
         .collect())
 }
 
+/// A history that has changed, to be stored.
+#[derive(Debug, Clone, Copy)]
+pub struct Told<'a> {
+    /// Of which title.
+    pub title_id: TitleId,
+    /// What was stored before.
+    pub before: &'a History,
+    /// What is to be stored.
+    pub history: &'a History,
+}
+
 /// Stores the histories of a person in place of what was there.
-pub async fn save_histories(
-    connection: &mut Connection,
-    person_id: i64,
-    histories: &[(TitleId, &History)],
-) -> Result<()> {
-    if histories.is_empty() {
+pub async fn save_histories(connection: &mut Connection, person_id: i64, told: &[Told<'_>]) -> Result<()> {
+    if told.is_empty() {
         return Ok(());
     }
-    let rows: Vec<(i64, &Viewing)> = histories
+    let rows: Vec<(i64, &Viewing)> = told
         .iter()
-        .flat_map(|(title, history)| history.viewings().iter().map(move |viewing| (title.0, viewing)))
+        .flat_map(|told| told.history.viewings().iter().map(move |viewing| (told.title_id.0, viewing)))
         .collect();
+    let known: Vec<i64> =
+        told.iter().filter(|told| !told.before.viewings().is_empty()).map(|told| told.title_id.0).collect();
     let titles: Vec<i64> = rows.iter().map(|(title, _)| *title).collect();
     let stamps = |read: fn(&Viewing) -> Timestamp| {
         rows.iter().map(|(_, viewing)| Stamp::from(read(viewing))).collect::<Vec<_>>()
     };
     let firsts = stamps(|viewing| viewing.first);
-    sqlx::query!(
-        r#"delete from play old where old.person_id = $1 and old.title_id = any($2) and not exists (
-               select 1 from unnest($3::bigint[], $4::timestamptz[]) as new (title_id, first_at)
-               where new.title_id = old.title_id and new.first_at = old.first_at)"#,
-        person_id,
-        &histories.iter().map(|(title, _)| title.0).collect::<Vec<_>>(),
-        &titles,
-        &firsts as _,
-    )
-    .execute(&mut *connection)
-    .await?;
+    if !known.is_empty() {
+        sqlx::query!(
+            r#"delete from play old where old.person_id = $1 and old.title_id = any($2) and not exists (
+                   select 1 from unnest($3::bigint[], $4::timestamptz[]) as new (title_id, first_at)
+                   where new.title_id = old.title_id and new.first_at = old.first_at)"#,
+            person_id,
+            &known,
+            &titles,
+            &firsts as _,
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
     sqlx::query!(
         r#"insert into play (person_id, title_id, first_at, last_at, played_at, source, via)
            select $1, new.title_id, new.first_at, new.last_at, new.played_at, new.source, new.via
@@ -209,11 +262,13 @@ pub(crate) async fn join(connection: &mut Connection, from: TitleId, into: Title
         let ours = lock(connection, row.person_id, &[into], now).await?.remove(&into).unwrap_or_default();
         let mut histories = histories(connection, row.person_id, &[from, into]).await?;
         let (told, _) = histories.remove(&from).unwrap_or_default();
-        let (mut history, runtime_ms) = histories.remove(&into).unwrap_or_default();
+        let (before, runtime_ms) = histories.remove(&into).unwrap_or_default();
+        let mut history = before.clone();
         for viewing in told.viewings() {
             history.tell(viewing.clone(), runtime_ms);
         }
-        save_histories(connection, row.person_id, &[(into, &history)]).await?;
+        save_histories(connection, row.person_id, &[Told { title_id: into, before: &before, history: &history }])
+            .await?;
         let joined = ours.watch.join(theirs);
         if joined != ours.watch || history.last_played_at() != ours.played_at {
             let changed = Changed {

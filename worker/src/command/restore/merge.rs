@@ -89,6 +89,11 @@ impl Known {
         self.watch != self.stored.0 || self.history.last_played_at() != self.stored.1
     }
 
+    /// The viewings as they were stored.
+    pub const fn history_before(&self) -> &History {
+        &self.stored.2
+    }
+
     /// True when the history must be stored.
     pub fn history_changed(&self) -> bool {
         self.history != self.stored.2
