@@ -57,7 +57,7 @@ judge: needs-cargo needs-python3 needs-node ## Other people's client libraries a
 	$(CARGO) build --quiet --package watchstate-tests
 	python3 tests/judge/run.py
 
-bench: needs-cargo ## Speed and memory, as ratios to floors measured in the same run
+bench: needs-cargo ## Speed and memory of worker, receiver and operator, beside floors measured in the same run
 	$(CARGO) build --quiet --release $(BINARIES) --package watchstate-tests
 	$(BUILT)/release/bench
 

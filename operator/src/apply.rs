@@ -42,18 +42,22 @@ where
     api.patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &patch).await.map(Applied::Written)
 }
 
-/// Makes an object's status be as wanted. False: it was so already, and nothing was sent.
-pub async fn apply_status<K, S>(api: &Api<K>, name: &str, wanted: &S, live: Option<&S>) -> Result<bool, kube::Error>
+/// Makes an object's status be as wanted; the object as it is then. None: it was so already, and nothing was sent.
+pub async fn apply_status<K, S>(
+    api: &Api<K>,
+    name: &str,
+    wanted: &S,
+    live: Option<&S>,
+) -> Result<Option<K>, kube::Error>
 where
     K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug,
     S: Serialize + PartialEq,
 {
     if live == Some(wanted) {
-        return Ok(false);
+        return Ok(None);
     }
     let patch = Patch::Apply(with_type::<K>(json!({ "metadata": { "name": name }, "status": wanted })));
-    api.patch_status(name, &PatchParams::apply(FIELD_MANAGER).force(), &patch).await?;
-    Ok(true)
+    api.patch_status(name, &PatchParams::apply(FIELD_MANAGER).force(), &patch).await.map(Some)
 }
 
 /// Deletes an object, if it is still the one that was seen. False: it was gone, or is another one now.

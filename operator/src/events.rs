@@ -1,5 +1,7 @@
 //! Events: what happened, for `kubectl describe`. A closed list of reasons, each told on a transition and never twice in a row.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource};
 
@@ -106,17 +108,38 @@ reasons! {
     ApprovalRefused: Warning, "Approve";
 }
 
+/// So many events are remembered, so that one that is told again within minutes counts up the one before. Each holds a few kilobytes.
+const REMEMBERED: usize = 200;
+
 /// Tells events. Cheap to clone.
 #[derive(Clone)]
 pub struct Events {
+    client: Client,
+    reporter: Reporter,
+    told: Arc<Mutex<Told>>,
+}
+
+struct Told {
     recorder: Recorder,
+    count: usize,
 }
 
 impl Events {
     /// Tells events in the name of this replica.
     pub fn new(client: Client, instance: &str) -> Self {
         let reporter = Reporter { controller: CONTROLLER.to_owned(), instance: Some(instance.to_owned()) };
-        Self { recorder: Recorder::new(client, reporter) }
+        let told = Told { recorder: Recorder::new(client.clone(), reporter.clone()), count: 0 };
+        Self { client, reporter, told: Arc::new(Mutex::new(told)) }
+    }
+
+    /// The recorder, or a new one, which remembers nothing.
+    fn recorder(&self) -> Recorder {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.count >= REMEMBERED {
+            *told = Told { recorder: Recorder::new(self.client.clone(), self.reporter.clone()), count: 0 };
+        }
+        told.count += 1;
+        told.recorder.clone()
     }
 
     /// Tells that something happened to an object. That it can't be told is logged, and stops nobody.
@@ -128,7 +151,7 @@ impl Events {
             action: reason.action().to_owned(),
             secondary: None,
         };
-        if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
+        if let Err(error) = self.recorder().publish(&event, &object.object_ref(&())).await {
             tracing::debug!(reason = reason.as_str(), "an event could not be told: {}", words(&error));
         }
     }

@@ -7,6 +7,7 @@ pub mod apply;
 pub mod args;
 pub mod client;
 pub mod context;
+pub mod current;
 pub mod database;
 pub mod error;
 pub mod events;
@@ -16,6 +17,7 @@ pub mod observe;
 pub mod rights;
 pub mod runs;
 pub mod sync_schedule;
+pub mod watched;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::channel::mpsc;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, future};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::ListParams;
@@ -40,19 +40,23 @@ use watchstate_projection::household::{self, Users};
 use watchstate_runtime::redact;
 use watchstate_servers::MediaServer as Client;
 
-use self::memory::{Inputs, Memory, Remembered};
+use self::memory::{Inputs, Memory, Read, Remembered};
 use self::owned::WebhookToken;
 use self::probe::{Answer, Findings, Question, Verdict};
-use self::secrets::{Gathered, Lack};
+use self::secrets::Lack;
 use self::status::Outcome;
 use self::watching::{Noticed, naming};
 use crate::context::Context;
+use crate::current::Current;
 use crate::error::{self, Error, Kind};
 use crate::lease::Candidate;
-use crate::{apply, observe};
+use crate::watched::Watched;
+use crate::{apply, observe, watched};
 
 /// So many servers are asked at a time; some take all the time they may.
-const CONCURRENCY: u16 = 64;
+const CONCURRENCY: u16 = 32;
+/// What a new server answers within this is all that is told of it.
+const QUICK: Duration = Duration::from_secs(3);
 /// How long what was begun may take once the process shall end: a server that hangs must not cost us the time to give the lease up.
 const DRAIN: Duration = Duration::from_secs(15);
 
@@ -64,37 +68,65 @@ pub struct Shared {
     pub servers: Store<MediaServer>,
     /// What is remembered of them.
     pub memory: Memory,
+    /// Those that were written a moment ago.
+    pub current: Current<MediaServer>,
+    /// The Secrets of the namespace, by name.
+    pub secrets: Watched,
+}
+
+impl Shared {
+    /// Nothing is remembered yet, and no watch has told anything.
+    pub fn new(context: Arc<Context>, servers: Store<MediaServer>) -> Self {
+        Self { context, servers, memory: Memory::default(), current: Current::default(), secrets: Watched::new(1) }
+    }
 }
 
 /// Works on MediaServers until `stop`, then lets what was begun finish.
 pub async fn controller(context: Arc<Context>, stop: CancellationToken) {
     let (servers, writer) = reflector::store();
-    let shared = Arc::new(Shared { context: context.clone(), servers: servers.clone(), memory: Memory::default() });
+    let shared = Arc::new(Shared::new(context.clone(), servers.clone()));
     let gone = Arc::new(Notify::new());
     let (told, household) = mpsc::unbounded();
     let api = Api::<MediaServer>::namespaced(context.client.clone(), &context.namespace);
     let mut noticed = Noticed::new(shared.memory.clone(), gone.clone(), told);
-    let changes = watcher(api, watcher::Config::default())
+    let ours = shared.clone();
+    let changes = watcher(api, watched::all())
         .default_backoff()
+        .modify(watched::lean)
         .reflect(writer)
-        .inspect_ok(move |event| noticed.notice(event))
+        .inspect_ok(move |event| {
+            match event {
+                watcher::Event::Apply(server) => ours.current.shown(server),
+                watcher::Event::Delete(server) => ours.current.forget(server),
+                _ => {}
+            }
+            noticed.notice(event);
+        })
         .applied_objects()
         // Not by its own status.
         .predicate_filter(
             predicates::generation.combine(predicates::annotations).combine(predicates::finalizers),
             PredicateConfig::default(),
         );
-    // Of Secrets only the metadata is watched, so that none is held in memory; those that are needed are read when they are.
+    // Of Secrets only the metadata is watched, so that none is held in memory that is none of ours; those that are needed are read when they change.
     let secrets = Api::<PartialObjectMeta<Secret>>::namespaced(context.client.clone(), &context.namespace);
-    let secrets = watcher(secrets, watcher::Config::default())
+    let (shown, mut listed) = (shared.secrets.clone(), false);
+    let secrets = watcher(secrets, watched::all())
         .default_backoff()
+        .inspect_ok(move |event| shown.notice(secrets::KIND, event, |secret| Some(secret.name_any())))
+        .try_filter(move |event| {
+            // Passes wait until all are listed: what is there at first is no change.
+            listed |= matches!(event, watcher::Event::InitDone);
+            future::ready(listed || !matches!(event, watcher::Event::InitApply(_)))
+        })
         .touched_objects()
         .predicate_filter(predicates::resource_version, PredicateConfig::default());
     let known = servers.clone();
     let working = Controller::for_stream(changes, servers.clone())
         .with_config(Config::default().concurrency(CONCURRENCY))
         .watches_stream(secrets, move |secret| naming(&known.state(), &secret.name_any()))
-        .reconcile_all_on(stream::select(context.database.returns(), household))
+        .reconcile_all_on(context.database.returns())
+        .reconcile_on(household)
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(reconcile, failed, shared)
         .for_each(async |done| match done {
@@ -149,8 +181,9 @@ async fn sweeping(context: &Context, servers: &Store<MediaServer>, gone: &Notify
 
 /// One pass over a server.
 pub async fn reconcile(server: Arc<MediaServer>, shared: Arc<Shared>) -> Result<Action, Error> {
-    let metrics = shared.context.metrics.clone();
-    observe::reconcile(&metrics, "MediaServer", async {
+    let pass = async {
+        shared.secrets.settle().await;
+        let server = shared.current.of(server);
         if server.metadata.deletion_timestamp.is_some() {
             goodbye::let_go(&shared, &server).await?;
             return Ok(Action::await_change());
@@ -159,8 +192,8 @@ pub async fn reconcile(server: Arc<MediaServer>, shared: Arc<Shared>) -> Result<
             return suspend(&shared, &server).await;
         }
         settle(&shared, &server).await
-    })
-    .await
+    };
+    Box::pin(observe::reconcile(&shared.context.metrics, "MediaServer", pass)).await
 }
 
 /// When a pass that broke off is tried again.
@@ -174,19 +207,15 @@ pub fn failed(server: Arc<MediaServer>, error: &Error, shared: Arc<Shared>) -> A
 /// All steps, each with what the ones before it found.
 async fn settle(shared: &Shared, server: &MediaServer) -> Result<Action, Error> {
     let context = &shared.context;
-    let now = context.clock.now();
     if registration::is_wanted(server) && context.webhook_url.is_some() && !goodbye::is_held(server) {
         // Before anything is set up that must be taken away again. The change brings us here once more.
         goodbye::hold(context, server).await?;
         return Ok(Action::await_change());
     }
-    if server.status.is_none() {
-        write_status(shared, server, &status::pending(server, now)).await?;
-    }
     let people = people(server, &shared.servers.state());
-    let gathered = secrets::gather(context, server).await?;
-    let token = owned::webhook_token(context, server).await?;
-    let found = look(shared, server, &people, &gathered).await?;
+    let read = read(shared, server).await?;
+    let (gathered, token) = (&read.gathered, &read.token);
+    let found = look_or_tell(shared, server, look(shared, server, &people, &read)).await?;
     let token_known = token.as_ref().ok().and_then(Option::as_ref);
     let (webhook_registered, webhook) = register_webhook(shared, server, &found, token_known).await?;
     // A follower may still hold what it was given for another address: it must not take it to this one.
@@ -196,7 +225,7 @@ async fn settle(shared: &Shared, server: &MediaServer) -> Result<Action, Error> 
 
     let outcome = Outcome {
         findings: &found.remembered.findings,
-        webhook: token.map(|token| token.map(|token| token.status)).map_err(|lack| lack.verdict()),
+        webhook: token.as_ref().map(|_| token_known.map(|token| token.status.clone())).map_err(Lack::verdict),
         webhook_registered,
         registered: registered.clone(),
         requested_at: requested(server),
@@ -240,14 +269,49 @@ impl Found {
     }
 }
 
+/// What the server is reached with, and what its events carry: read again where a Secret has changed since.
+async fn read(shared: &Shared, server: &MediaServer) -> Result<Arc<Read>, Error> {
+    let generation = server.metadata.generation;
+    let rotation = server.annotations().get(annotation::ROTATE_WEBHOOK_TOKEN);
+    // Looked at before anything is read: what changes in between is seen the next time.
+    let mut shown = secrets::shown(&shared.secrets, server);
+    let before = shared.memory.of(&uid(server)).map(|remembered| remembered.read);
+    if let Some(read) = before.filter(|read| read.holds(shown.as_ref(), generation, rotation)) {
+        return Ok(read);
+    }
+    let gathered = secrets::gather(&shared.context, server).await?;
+    let token = owned::webhook_token(&shared.context, server).await?;
+    // Our own write is no change.
+    if let (Some(shown), Ok(Some(WebhookToken { status, written: Some(version), .. }))) = (&mut shown, &token) {
+        shown.insert((secrets::KIND, status.token_secret_name.clone()), version.clone());
+    }
+    Ok(Arc::new(Read { shown, generation, rotation: rotation.cloned(), gathered, token }))
+}
+
+/// A server that is new and takes its time: meanwhile its status says that it is being asked.
+async fn look_or_tell(
+    shared: &Shared,
+    server: &MediaServer,
+    looking: impl Future<Output = Result<Found, Error>>,
+) -> Result<Found, Error> {
+    let mut looking = std::pin::pin!(looking);
+    if server.status.is_none() {
+        if let Ok(found) = tokio::time::timeout(QUICK, &mut looking).await {
+            return found;
+        }
+        write_status(shared, server, &status::pending(server, shared.context.clock.now())).await?;
+    }
+    looking.await
+}
+
 /// Asks the server, if it is time to; else what was found the last time.
 async fn look(
     shared: &Shared,
     server: &MediaServer,
     people: &Result<Users, String>,
-    gathered: &Result<Gathered, Lack>,
+    read: &Arc<Read>,
 ) -> Result<Found, Error> {
-    let context = &shared.context;
+    let (context, gathered) = (&shared.context, &read.gathered);
     let mut inputs = Inputs {
         generation: server.metadata.generation,
         requested_at: requested(server),
@@ -258,7 +322,8 @@ async fn look(
     let now = context.clock.now();
     let before = shared.memory.of(&uid(server));
     if let Some(remembered) = before.as_ref().filter(|remembered| !remembered.is_due(&inputs, now)) {
-        return Ok(Found { fresh: false, client: None, remembered: remembered.clone() });
+        let remembered = Remembered { read: read.clone(), ..remembered.clone() };
+        return Ok(Found { fresh: false, client: None, remembered });
     }
     let (findings, client, access) = match gathered {
         Err(lack) => (Findings::lacking(lack), None, None),
@@ -285,8 +350,14 @@ async fn look(
     let wait = context.jitter.spread(next_look(server, &findings, context.clock.now()));
     let due_at = SignedDuration::try_from(wait).ok().and_then(|wait| context.clock.now().checked_add(wait).ok());
     let webhook = before.and_then(|before| before.webhook);
-    let remembered =
-        Remembered { inputs, due_at: due_at.unwrap_or(now), findings: Arc::new(findings), access, webhook };
+    let remembered = Remembered {
+        read: read.clone(),
+        inputs,
+        due_at: due_at.unwrap_or(now),
+        findings: Arc::new(findings),
+        access,
+        webhook,
+    };
     Ok(Found { fresh: true, client, remembered })
 }
 
@@ -380,10 +451,13 @@ async fn tell(shared: &Shared, server: &MediaServer, wanted: &MediaServerStatus)
 async fn write_status(shared: &Shared, server: &MediaServer, wanted: &MediaServerStatus) -> Result<(), Error> {
     let context = &shared.context;
     let api = Api::<MediaServer>::namespaced(context.client.clone(), &context.namespace);
-    apply::apply_status(&api, &server.name_any(), wanted, server.status.as_ref())
+    let written = apply::apply_status(&api, &server.name_any(), wanted, server.status.as_ref())
         .await
-        .map(drop)
-        .map_err(Error::kubernetes("writing the status"))
+        .map_err(Error::kubernetes("writing the status"))?;
+    if let Some(now) = written {
+        shared.current.wrote(server, now);
+    }
+    Ok(())
 }
 
 /// Who watches at the server: those that it names, else the one person of the household.
@@ -391,6 +465,9 @@ fn people(server: &MediaServer, all: &[Arc<MediaServer>]) -> Result<Users, Strin
     let named = |server: &MediaServer| -> Users {
         server.spec.users.iter().map(|user| (user.person.clone(), user.account.clone())).collect()
     };
+    if !server.spec.users.is_empty() {
+        return Ok(named(server));
+    }
     let name = server.name_any();
     let others: Vec<Users> = all.iter().filter(|other| other.name_any() != name).map(|other| named(other)).collect();
     household::settle(&[(&name, named(server))], &others).into_iter().next().unwrap_or_else(|| Ok(Users::new()))

@@ -61,7 +61,9 @@ pub async fn of_schedule(connection: &mut Connection, schedule: &str) -> Result<
 /// The runs that wait for approval under a schedule: its own, and what events brought of servers that it is the first to take in.
 pub async fn held_under(connection: &mut Connection, schedule: &str) -> Result<Vec<Held>, StoreError> {
     let waiting = plans::list(connection, false, None).await?;
-    let schedules = registry::schedules(connection).await?;
+    // Only for what events brought the other schedules matter.
+    let others = waiting.iter().any(|plan| plan.schedule.is_none());
+    let schedules = if others { registry::schedules(connection).await? } else { Vec::new() };
     Ok(grouped(waiting.iter().filter(|plan| is_under(plan, schedule, &schedules))))
 }
 

@@ -9,6 +9,7 @@ pub mod destination;
 pub mod ended;
 pub mod job;
 pub mod labels;
+pub mod memory;
 pub mod outcome;
 pub mod part;
 pub mod pod;
@@ -25,10 +26,11 @@ mod fixtures;
 #[cfg(test)]
 mod tests;
 
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
@@ -46,12 +48,15 @@ use watchstate_crds::condition;
 use watchstate_crds::{MediaServer, SyncSchedule};
 use watchstate_runtime::redact;
 
-use self::children::Children;
+use self::children::{Children, Live, Wanted};
+use self::memory::{Left, Memory};
 use self::pod::Blueprint;
 use self::status::Sight;
 use crate::context::Context;
+use crate::current::Current;
 use crate::error::{self, Error};
-use crate::{apply, observe};
+use crate::watched::Watched;
+use crate::{apply, observe, watched};
 
 /// How often is looked at what nobody tells: plans that webhooks' events made, and what a follower did.
 const POLL: Duration = Duration::from_mins(5);
@@ -60,24 +65,45 @@ const CONCURRENCY: u16 = 8;
 /// Changes that come together are looked at once.
 const DEBOUNCE: Duration = Duration::from_millis(200);
 
-/// What all reconciles share: the surroundings, and the servers, kept by a watch, so that a reconcile doesn't list them.
+/// What all reconciles share: the surroundings, and what watches tell, so that a reconcile needn't ask for it.
 struct Shared {
     context: Arc<Context>,
     servers: Store<MediaServer>,
+    /// The children, by the schedules' names.
+    children: Watched,
+    memory: Memory,
+    current: Current<SyncSchedule>,
 }
 
 /// Works on SyncSchedules until `stop`, then lets what was begun finish.
 pub async fn controller(context: Arc<Context>, stop: CancellationToken) {
     let (client, namespace) = (context.client.clone(), context.namespace.clone());
-    let ours = watcher::Config::default().labels(labels::SCHEDULE);
+    let ours = watched::all().labels(labels::SCHEDULE);
     let gone = Arc::new(Notify::new());
 
+    let (servers, servers_writer) = reflector::store();
+    let shared = Arc::new(Shared {
+        context: context.clone(),
+        servers,
+        children: Watched::new(children::KINDS.len()),
+        memory: Memory::default(),
+        current: Current::default(),
+    });
     let (schedules, writer) = reflector::store();
-    let left = gone.clone();
-    let changes = watcher(Api::<SyncSchedule>::namespaced(client.clone(), &namespace), watcher::Config::default())
+    let (left, told) = (gone.clone(), shared.clone());
+    let changes = watcher(Api::<SyncSchedule>::namespaced(client.clone(), &namespace), watched::all())
         .default_backoff()
+        .modify(watched::lean)
         .reflect(writer)
         .inspect_ok(move |event| {
+            match event {
+                watcher::Event::Apply(schedule) => told.current.shown(schedule),
+                watcher::Event::Delete(schedule) => {
+                    told.memory.keep(&schedule.uid().unwrap_or_default(), None);
+                    told.current.forget(schedule);
+                }
+                _ => {}
+            }
             if matches!(event, watcher::Event::Delete(_) | watcher::Event::InitDone) {
                 left.notify_one();
             }
@@ -85,27 +111,31 @@ pub async fn controller(context: Arc<Context>, stop: CancellationToken) {
         .applied_objects()
         // Our own writes to the status are no reason to look again; users' changes and annotations are.
         .predicate_filter(predicates::generation.combine(predicates::annotations), PredicateConfig::default());
-    let (servers, writer) = reflector::store();
-    let server_changes =
-        watcher(Api::<MediaServer>::namespaced(client.clone(), &namespace), watcher::Config::default())
-            .default_backoff()
-            .reflect(writer)
-            .touched_objects();
+    let server_changes = watcher(Api::<MediaServer>::namespaced(client.clone(), &namespace), watched::all())
+        .default_backoff()
+        .modify(|server| {
+            watched::lean(server);
+            selection::leave_what_matters(server);
+        })
+        .reflect(servers_writer)
+        .touched_objects();
 
     let known = schedules.clone();
     let concerned = move |server: MediaServer| -> Vec<ObjectRef<SyncSchedule>> {
         let concerned = |schedule: &&Arc<SyncSchedule>| selection::concerns(schedule, &server);
         known.state().iter().filter(concerned).map(|schedule| ObjectRef::from_obj(schedule.as_ref())).collect()
     };
-    let shared = Arc::new(Shared { context: context.clone(), servers });
+    let known = &shared.children;
     let working = Controller::for_stream(changes, schedules.clone())
         .with_config(Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE))
         .watches_stream(server_changes, concerned)
         // Of children only the metadata is watched: that they changed is enough, a pass reads them.
-        .owns(metadata::<CronJob>(&client, &namespace), ours.clone())
-        .owns(metadata::<Deployment>(&client, &namespace), ours.clone())
+        .owns_stream(noticed(children::CRONJOB, metadata::<CronJob>(&client, &namespace), ours.clone(), known))
+        .owns_stream(noticed(children::DEPLOYMENT, metadata::<Deployment>(&client, &namespace), ours.clone(), known))
         // The owner of most Jobs is a CronJob, that of their pods the Job: labels lead back.
-        .watches(metadata::<Job>(&client, &namespace), ours.clone(), |job| labelled(&job))
+        .watches_stream(noticed(children::JOB, metadata::<Job>(&client, &namespace), ours.clone(), known), |job| {
+            labelled(&job)
+        })
         .watches(metadata::<Pod>(&client, &namespace), ours, |pod| labelled(&pod))
         .reconcile_all_on(context.database.returns())
         .graceful_shutdown_on(stop.clone().cancelled_owned())
@@ -147,6 +177,23 @@ where
     Api::namespaced(client.clone(), namespace)
 }
 
+/// The changes of a kind of children, each noted before it is told.
+fn noticed<K>(
+    kind: &'static str,
+    api: Api<PartialObjectMeta<K>>,
+    ours: watcher::Config,
+    known: &Watched,
+) -> impl Stream<Item = Result<PartialObjectMeta<K>, watcher::Error>> + Send + 'static + use<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Send + Sync + 'static,
+{
+    let known = known.clone();
+    watcher(api, ours)
+        .default_backoff()
+        .inspect_ok(move |event| known.notice(kind, event, |child| child.labels().get(labels::SCHEDULE).cloned()))
+        .touched_objects()
+}
+
 fn labelled<K: Resource>(object: &K) -> Option<ObjectRef<SyncSchedule>> {
     let schedule = object.labels().get(labels::SCHEDULE)?;
     Some(ObjectRef::new(schedule).within(object.namespace().as_deref().unwrap_or_default()))
@@ -154,16 +201,15 @@ fn labelled<K: Resource>(object: &K) -> Option<ObjectRef<SyncSchedule>> {
 
 /// One pass over a schedule.
 async fn reconcile(schedule: Arc<SyncSchedule>, shared: Arc<Shared>) -> Result<Action, Error> {
-    let context = &shared.context;
     let pass = async {
         // Before the servers are known it would look as if there were none. They never come where all is about to end.
         let ready = shared.servers.wait_until_ready().await.is_ok();
         if !ready || schedule.metadata.deletion_timestamp.is_some() {
             return Ok(Action::await_change());
         }
-        settle(&schedule, &shared.servers.state(), context).await
+        settle(&shared.current.of(schedule), &shared).await
     };
-    Box::pin(observe::reconcile(&context.metrics, "SyncSchedule", pass)).await
+    Box::pin(observe::reconcile(&shared.context.metrics, "SyncSchedule", pass)).await
 }
 
 /// A reconcile that couldn't be carried through is tried again after as long as the schedule hasn't been ready.
@@ -183,17 +229,25 @@ fn failing_for(schedule: &SyncSchedule, now: Timestamp) -> Duration {
 }
 
 /// Makes everything be as the schedule wants it, and says so.
-async fn settle(schedule: &SyncSchedule, servers: &[Arc<MediaServer>], context: &Context) -> Result<Action, Error> {
+async fn settle(schedule: &SyncSchedule, shared: &Shared) -> Result<Action, Error> {
+    let context = &shared.context;
     let name = schedule.name_any();
-    let selected = selection::select(schedule.spec.servers.as_ref(), servers);
+    let selected = selection::select(schedule.spec.servers.as_ref(), &shared.servers.state());
     let Some(blueprint) = Blueprint::new(schedule, &selected.servers, &context.worker) else {
         return Ok(Action::await_change());
     };
     let children = Children::of(&context.client, &context.namespace, &name);
+    let wanted = Wanted::of(&blueprint);
+    let fingerprint = wanted.fingerprint()?;
 
     let registered = records::register(&context.database, schedule, &selected, context.clock.now()).await;
-    let live = children.live().await?;
-    let (follower, refused) = children.settle(&blueprint, &live).await?;
+    let shown = shared.children.group(&name);
+    let before = shared.memory.of(&blueprint.owner.uid);
+    let quiet = before.filter(|left| left.holds(shown.as_ref(), fingerprint)).filter(|_| !requests::are_open(schedule));
+    let seen = match quiet {
+        Some(left) => Seen { live: Live::default(), pods: Vec::new(), refused: None, left },
+        None => see(&children, &blueprint, &wanted, fingerprint, shared).await?,
+    };
     let records = match registered {
         Ok(()) => records::read(&context.database, schedule).await,
         Err(error) => Err(error),
@@ -208,23 +262,58 @@ async fn settle(schedule: &SyncSchedule, servers: &[Arc<MediaServer>], context: 
         }
         Err(error) => return Err(error),
     };
-    let up = follower.filter(|_| !blueprint.suspended()).map(|follower| is_up(&follower));
-    let open = live.jobs.iter().any(|job| job.status.as_ref().is_none_or(|status| status.succeeded.is_none()));
-    let pods = if open || up == Some(false) { children.pods().await? } else { Vec::new() };
 
+    let Seen { live, pods, refused, left } = seen;
     let (requested_at, approval) = requests::answer(&blueprint, &children, &live, records.as_ref(), context).await?;
     let sight = Sight {
         selected: selected.clone(),
         records,
-        jobs: ended::ended(&live.jobs, &pods),
+        jobs: left.jobs,
         stuck: ended::stuck(&pods),
-        follower: up,
+        follower: left.follower,
         refused,
         requested_at,
         approval,
     };
-    tell(schedule, &sight, context).await?;
+    tell(schedule, &sight, shared).await?;
     Ok(Action::requeue(context.jitter.spread(POLL)))
+}
+
+/// The children as they are after a pass.
+struct Seen {
+    live: Live,
+    pods: Vec<Pod>,
+    refused: Option<String>,
+    left: Left,
+}
+
+/// Looks at the children, and makes them be as wanted.
+async fn see(
+    children: &Children<'_>,
+    blueprint: &Blueprint<'_>,
+    wanted: &Wanted,
+    fingerprint: [u8; 32],
+    shared: &Shared,
+) -> Result<Seen, Error> {
+    let uid = &blueprint.owner.uid;
+    let (shown, before) = (shared.children.group(blueprint.name), shared.memory.of(uid));
+    // What was made a moment ago may not be shown yet.
+    let made = before.map(|left| left.versions).unwrap_or_default();
+    let some = |kind: &str| made.has(kind) || shown.as_ref().is_none_or(|shown| shown.has(kind));
+    let mut live = children.live(some).await?;
+    shared.memory.keep(uid, None);
+    let refused = children.settle(blueprint, wanted, &mut live).await?;
+    let follower = wanted.follower.as_ref().filter(|_| !blueprint.suspended());
+    let up =
+        follower.map(|wanted| live.deployments.iter().any(|live| live.name_any() == wanted.name_any() && is_up(live)));
+    let open = live.jobs.iter().any(|job| job.status.as_ref().is_none_or(|status| status.succeeded.is_none()));
+    let trouble = open || up == Some(false);
+    let pods = if trouble { children.pods().await? } else { Vec::new() };
+    let left =
+        Left { versions: live.versions(), wanted: fingerprint, jobs: ended::ended(&live.jobs, &pods), follower: up };
+    // Trouble is looked at anew each time: it may end without any of these changing.
+    shared.memory.keep(uid, Some(left.clone()).filter(|_| !trouble && refused.is_none()));
+    Ok(Seen { live, pods, refused, left })
 }
 
 /// A rollout that is stuck counts as well: then the old pod is still there, and one more that isn't.
@@ -235,13 +324,15 @@ fn is_up(follower: &Deployment) -> bool {
 }
 
 /// Writes the status where it differs, and tells what changed.
-async fn tell(schedule: &SyncSchedule, sight: &Sight, context: &Context) -> Result<(), Error> {
+async fn tell(schedule: &SyncSchedule, sight: &Sight, shared: &Shared) -> Result<(), Error> {
+    let context = &shared.context;
     let api: Api<SyncSchedule> = Api::namespaced(context.client.clone(), &context.namespace);
     let after = status::of(schedule, sight, context.clock.now());
     let written = apply::apply_status(&api, &schedule.name_any(), &after, schedule.status.as_ref())
         .await
         .map_err(Error::kubernetes("writing the status"))?;
-    if written {
+    if let Some(now) = written {
+        shared.current.wrote(schedule, now);
         for (reason, note) in transitions::between(&schedule.status.clone().unwrap_or_default(), &after) {
             context.events.publish(schedule, reason, &note).await;
         }

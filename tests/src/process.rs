@@ -28,7 +28,7 @@ pub struct Process {
 
 impl Process {
     /// Starts a program that logs JSON, and waits until it has logged `ready`.
-    pub(crate) async fn start(mut command: Command, ready: &str) -> Result<Self> {
+    pub async fn start(mut command: Command, ready: &str) -> Result<Self> {
         let mut child = command.kill_on_drop(true).spawn()?;
         let stderr = child.stderr.take().context("its log is read")?;
         let log = Arc::new(Mutex::new(Vec::new()));

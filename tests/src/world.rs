@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use jiff::Timestamp;
 use tokio::sync::broadcast;
@@ -53,7 +53,8 @@ pub enum WorldError {
 pub struct World {
     model: Arc<Mutex<Model>>,
     clock: Clock,
-    changes: broadcast::Sender<Change>,
+    /// Made for whoever listens first: it takes more memory than a small server.
+    changes: Arc<OnceLock<broadcast::Sender<Change>>>,
     http: Http,
     webhooks: Registry,
 }
@@ -71,9 +72,9 @@ impl World {
 
     /// A server that holds `model`.
     pub fn of(model: Model, time: TimeSource) -> Self {
-        let (changes, _) = broadcast::channel(4096);
         let (http, webhooks) = (Http::default(), Registry::default());
-        Self { model: Arc::new(Mutex::new(model)), clock: Clock::new(time), changes, http, webhooks }
+        let model = Arc::new(Mutex::new(model));
+        Self { model, clock: Clock::new(time), changes: Arc::default(), http, webhooks }
     }
 
     /// Reads a world saved by [`to_json`](Self::to_json).
@@ -114,7 +115,7 @@ impl World {
 
     /// Everything that happens from now on.
     pub fn changes(&self) -> broadcast::Receiver<Change> {
-        self.changes.subscribe()
+        self.changes.get_or_init(|| broadcast::channel(4096).0).subscribe()
     }
 
     /// Who is told of it by HTTP.
@@ -335,8 +336,10 @@ impl World {
     /// Tells of a change while the model still is just as the change left it.
     fn tell(&self, model: &Model, change: Change) {
         self.webhooks.tell(model, &change);
-        // Nobody listening is fine.
-        drop(self.changes.send(change));
+        if let Some(changes) = self.changes.get() {
+            // Nobody listening any more is fine.
+            drop(changes.send(change));
+        }
     }
 }
 

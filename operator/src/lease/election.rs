@@ -13,7 +13,7 @@ pub const RENEW: Duration = Duration::from_secs(4);
 /// A leader that couldn't renew for so long stops: before anybody else may lead.
 pub const GIVE_UP: Duration = Duration::from_secs(8);
 /// How long the lease is kept from others while an installation is taken down.
-pub const FAREWELL: Duration = Duration::from_secs(60);
+pub const FAREWELL: Duration = Duration::from_mins(1);
 /// How often the others look.
 pub const LOOK: Duration = Duration::from_secs(2);
 

@@ -16,7 +16,6 @@ use watchstate_servers::MediaServer as Client;
 use watchstate_store::{Store, StoreError, registry};
 
 use super::Shared;
-use super::memory::Memory;
 use super::probe::{self, Question};
 use super::{registration, secrets};
 use crate::apply;
@@ -138,7 +137,7 @@ pub async fn let_all_go(context: &Context) {
 /// Takes all webhooks away and lets the resources go, which stay.
 pub async fn farewell(context: &Arc<Context>) {
     let (servers, _) = reflector::store();
-    let shared = Shared { context: context.clone(), servers, memory: Memory::default() };
+    let shared = Shared::new(context.clone(), servers);
     for gone in join_all(held(context).await.iter().map(|server| let_go(&shared, server))).await {
         if let Err(error) = gone {
             tracing::warn!("a MediaServer is held back: {}", redact::chain(&error));

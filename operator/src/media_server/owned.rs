@@ -14,7 +14,7 @@ use watchstate_crds::media_server::WebhookStatus;
 use watchstate_projection::{layout, references};
 
 use super::secrets::{self, Lack, ONLY_FOR, Version};
-use crate::apply;
+use crate::apply::{self, Applied};
 use crate::context::Context;
 use crate::error::Error;
 use crate::events::{CONTROLLER, Reason};
@@ -33,6 +33,8 @@ pub struct WebhookToken {
     pub token: SecretString,
     /// Where it is.
     pub status: WebhookStatus,
+    /// The version of the Secret, where it was written just now.
+    pub written: Option<String>,
 }
 
 /// The path behind the receiver's address.
@@ -99,7 +101,7 @@ pub async fn webhook_token(
                     token_secret_key: reference.key,
                     last_handled_rotation: rotation,
                 };
-                Some(WebhookToken { token, status })
+                Some(WebhookToken { token, status, written: None })
             }),
             Err(lack) => Err(lack),
         });
@@ -125,7 +127,11 @@ pub async fn webhook_token(
     // The Secret says itself which request it answers: a reconcile that is cut off here rotates once and not twice.
     let annotations = handled.iter().map(|handled| (ROTATION, handled.clone()));
     let wanted = secret(server, &name, &token, annotations);
-    apply::apply(&api, &wanted, found.as_ref()).await.map_err(Error::kubernetes("writing the webhook's token"))?;
+    let applied = apply::apply(&api, &wanted, found.as_ref()).await;
+    let written = match applied.map_err(Error::kubernetes("writing the webhook's token"))? {
+        Applied::Written(now) => now.resource_version(),
+        Applied::Unchanged => None,
+    };
     if made && found.is_some() {
         let note =
             format!("The webhook's token in the Secret {name} was replaced; events with the old one are refused");
@@ -137,7 +143,7 @@ pub async fn webhook_token(
         token_secret_key: layout::TOKEN.to_owned(),
         last_handled_rotation: handled,
     };
-    Ok(Ok(Some(WebhookToken { token, status })))
+    Ok(Ok(Some(WebhookToken { token, status, written })))
 }
 
 /// A token that somebody else made isn't ours to replace. Says so once for each request, which the status then counts as handled.

@@ -1,6 +1,5 @@
 //! Asks a server: does it answer, as the one it was; does it take the token; who watches there; what libraries does it have. Nothing is written.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,7 +70,7 @@ pub struct Findings {
     /// Person by person.
     pub users: Vec<UserStatus>,
     /// The accounts that may be used, by the account as configured.
-    pub accounts: BTreeMap<String, Account>,
+    pub accounts: Vec<(String, Account)>,
     /// Its libraries.
     pub libraries: Vec<LibraryStatus>,
 }
@@ -87,7 +86,7 @@ impl Findings {
             identity: None,
             clock_offset: None,
             users: Vec::new(),
-            accounts: BTreeMap::new(),
+            accounts: Vec::new(),
             libraries: Vec::new(),
         }
     }
@@ -275,7 +274,7 @@ async fn people(question: &Question<'_>, client: &dyn Client, findings: &mut Fin
                 if let (Some(id), None) = (&user.id, &user.problem)
                     && let Some(account) = there.iter().find(|account| account.id == *id)
                 {
-                    findings.accounts.insert(configured.clone(), account.clone());
+                    findings.accounts.push((configured.clone(), account.clone()));
                 }
                 findings.users.push(user);
             }

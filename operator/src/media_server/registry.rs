@@ -75,7 +75,8 @@ async fn write(connection: &mut Connection, projection: &Projection<'_>, now: Ti
         written = true;
     }
     for account in &before.accounts {
-        let Some(remote) = findings.accounts.get(&account.configured) else { continue };
+        let found = findings.accounts.iter().rfind(|(configured, _)| *configured == account.configured);
+        let Some((_, remote)) = found else { continue };
         let same = account.remote_id.as_ref() == Some(&remote.id) && account.remote_name.as_ref() == Some(&remote.name);
         if !same {
             registry::resolved(connection, account.id, &remote.id, &remote.name).await?;

@@ -18,6 +18,7 @@ use super::owned;
 use super::probe::Verdict;
 use crate::context::Context;
 use crate::error::{Error, Kind};
+use crate::watched::{Versions, Watched};
 
 /// On a Secret: the only URL that it may be sent to. Set by the operator on tokens that it makes, and by whoever wants to bind a Secret.
 pub const ONLY_FOR: &str = "watchstate.dev/url";
@@ -31,6 +32,9 @@ const FOREIGN: [&str; 6] = [
     "kubernetes.io/service-account-token",
     "kubernetes.io/ssh-auth",
 ];
+
+/// As watches name the kind.
+pub const KIND: &str = "Secret";
 
 /// One state of a Secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +64,7 @@ pub struct Gathered {
     /// Certificates of a private authority.
     pub ca_pem: Option<Vec<u8>>,
     /// The states that were read, by the Secrets' names.
-    pub versions: BTreeMap<String, Version>,
+    pub versions: Vec<(String, Version)>,
     /// The login's Secret, where there is one.
     pub login: Option<Version>,
     /// The token that the login was exchanged for before, for this very address and login.
@@ -87,6 +91,21 @@ impl From<ValueError> for Lack {
     fn from(error: ValueError) -> Self {
         Self { reason: reason::SECRET_KEY_MISSING, message: error.to_string() }
     }
+}
+
+/// The versions of all Secrets that a server has to do with, as the watch shows them. None: it doesn't yet.
+pub fn shown(watched: &Watched, server: &MediaServer) -> Option<Versions> {
+    let own = server.name_any();
+    let references = references::of_server(&server.spec).into_iter().chain(references::of_webhook(&server.spec));
+    let own = [references::login_secret(&own), references::webhook_secret(&own)];
+    let names = references.map(|reference| reference.name).chain(own);
+    let mut versions = Versions::default();
+    for name in names {
+        for (key, version) in watched.group(&name)? {
+            versions.insert(key, version);
+        }
+    }
+    Some(versions)
 }
 
 /// Reads all Secrets that a server is reached with.

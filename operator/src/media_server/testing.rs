@@ -30,5 +30,6 @@ pub fn webhook_token(token: &str) -> WebhookToken {
             token_secret_key: "token".to_owned(),
             last_handled_rotation: None,
         },
+        written: None,
     }
 }

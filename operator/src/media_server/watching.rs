@@ -1,6 +1,6 @@
 //! What a change of one resource means to others: to servers that name nobody, to those that share a Secret, to the registry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use futures::channel::mpsc;
@@ -17,34 +17,27 @@ use super::memory::Memory;
 pub struct Noticed {
     memory: Memory,
     gone: Arc<Notify>,
-    household: mpsc::UnboundedSender<()>,
-    /// Who watches where, by the servers' names.
-    persons: BTreeMap<String, Vec<String>>,
+    concerned: mpsc::UnboundedSender<ObjectRef<MediaServer>>,
+    /// Who watches where.
+    persons: HashMap<ObjectRef<MediaServer>, Vec<String>>,
 }
 
 impl Noticed {
-    /// `gone` is told when servers may have gone, `household` when the persons may have changed.
-    pub fn new(memory: Memory, gone: Arc<Notify>, household: mpsc::UnboundedSender<()>) -> Self {
-        Self { memory, gone, household, persons: BTreeMap::new() }
+    /// `gone` is told when servers may have gone, `concerned` hears of the servers that the household's persons concern, when those change.
+    pub fn new(memory: Memory, gone: Arc<Notify>, concerned: mpsc::UnboundedSender<ObjectRef<MediaServer>>) -> Self {
+        Self { memory, gone, concerned, persons: HashMap::new() }
     }
 
     /// Passes an event on to whom it concerns.
     pub fn notice(&mut self, event: &Event<MediaServer>) {
         match event {
-            Event::Apply(server) => {
-                let persons = server.spec.users.iter().map(|user| user.person.clone()).collect();
-                if self.persons.insert(server.name_any(), persons) != self.persons.get(&server.name_any()).cloned() {
-                    self.household_changed();
-                }
-            }
+            Event::Apply(server) => self.watch_there(server, Some(persons(server))),
             Event::InitApply(server) => {
-                let persons = server.spec.users.iter().map(|user| user.person.clone()).collect();
-                self.persons.insert(server.name_any(), persons);
+                self.persons.insert(ObjectRef::from_obj(server), persons(server));
             }
             Event::Delete(server) => {
                 self.memory.forget(&server.uid().unwrap_or_default());
-                self.persons.remove(&server.name_any());
-                self.household_changed();
+                self.watch_there(server, None);
                 self.gone.notify_one();
             }
             Event::InitDone => self.gone.notify_one(),
@@ -52,11 +45,32 @@ impl Noticed {
         }
     }
 
-    /// A server that names nobody belongs to the one person of the household, whoever that is now.
-    fn household_changed(&self) {
-        // Nobody listens once the controller ends.
-        self.household.unbounded_send(()).ok();
+    /// A server that names nobody belongs to the one person of the household, whoever that is now. The others know whose they are.
+    fn watch_there(&mut self, server: &MediaServer, now: Option<Vec<String>>) {
+        let key = ObjectRef::from_obj(server);
+        if self.persons.get(&key) == now.as_ref() {
+            return;
+        }
+        let before = self.household();
+        match now {
+            Some(now) => self.persons.insert(key, now),
+            None => self.persons.remove(&key),
+        };
+        if before != self.household() {
+            for (server, _) in self.persons.iter().filter(|(_, persons)| persons.is_empty()) {
+                // Nobody listens once the controller ends.
+                self.concerned.unbounded_send(server.clone()).ok();
+            }
+        }
     }
+
+    fn household(&self) -> BTreeSet<String> {
+        self.persons.values().flatten().cloned().collect()
+    }
+}
+
+fn persons(server: &MediaServer) -> Vec<String> {
+    server.spec.users.iter().map(|user| user.person.clone()).collect()
 }
 
 /// The servers whose reconcile depends on a Secret: those that name it, and those that own it.
@@ -96,28 +110,34 @@ mod tests {
     }
 
     #[test]
-    fn the_household_hears_of_persons_that_come_and_go_and_not_of_statuses() {
+    fn who_names_nobody_hears_of_persons_that_come_and_go_and_nobody_of_statuses() {
         let (told, mut heard) = mpsc::unbounded();
         let mut noticed = Noticed::new(Memory::default(), Arc::default(), told);
-        let server = |users: &str| {
+        let server = |name: &str, users: &str| {
             testing::server(
-                "plex",
+                name,
                 &format!("type: Plex, url: 'http://b', tokenSecretRef: {{name: s}}, users: [{users}]"),
             )
         };
-        let anna = server("{person: anna, account: a}");
+        let anna = server("plex", "{person: anna, account: a}");
         let mut with_status = anna.clone();
         with_status.status = Some(watchstate_crds::MediaServerStatus::default());
+        let nobody = server("nobody", "");
         for (event, expected) in [
-            (Event::Init, false),
-            (Event::InitApply(anna.clone()), false),
-            (Event::InitDone, false),
-            (Event::Apply(with_status), false),
-            (Event::Apply(server("{person: ben, account: a}")), true),
-            (Event::Delete(anna), true),
+            (Event::Init, None),
+            (Event::InitApply(anna.clone()), None),
+            (Event::InitApply(nobody), None),
+            (Event::InitDone, None),
+            (Event::Apply(with_status), None),
+            (Event::Apply(server("other", "{person: anna, account: b}")), None),
+            (Event::Apply(server("plex", "{person: ben, account: a}")), Some("nobody")),
+            (Event::Apply(server("another", "")), None),
+            (Event::Delete(server("another", "")), None),
+            (Event::Delete(anna), Some("nobody")),
         ] {
             noticed.notice(&event);
-            assert_eq!(heard.try_recv().is_ok(), expected, "{event:?}");
+            assert_eq!(heard.try_recv().ok().map(|server| server.name).as_deref(), expected, "{event:?}");
+            assert!(heard.try_recv().is_err(), "{event:?}");
         }
     }
 }

@@ -10,12 +10,45 @@ use kube::api::{ListParams, PostParams};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
 
 use super::labels;
 use super::pod::Blueprint;
 use super::{cronjob, deployment};
 use crate::apply::{self, Applied, FIELD_MANAGER};
 use crate::error::{self, Error};
+use crate::watched::{Key, Versions};
+
+/// The kinds of children that are read, as watches and errors name them.
+pub const KINDS: [&str; 3] = [CRONJOB, DEPLOYMENT, JOB];
+/// See [`KINDS`].
+pub const CRONJOB: &str = "CronJob";
+/// See [`KINDS`].
+pub const DEPLOYMENT: &str = "Deployment";
+/// See [`KINDS`].
+pub const JOB: &str = "Job";
+
+/// Children as they shall be.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The CronJobs.
+    pub cronjobs: Vec<CronJob>,
+    /// The follower.
+    pub follower: Option<Deployment>,
+}
+
+impl Wanted {
+    /// Those of a schedule.
+    pub fn of(blueprint: &Blueprint<'_>) -> Self {
+        Self { cronjobs: cronjob::all(blueprint), follower: deployment::follower(blueprint) }
+    }
+
+    /// All of it, as a hash.
+    pub fn fingerprint(&self) -> Result<[u8; 32], Error> {
+        let text = serde_json::to_vec(&(&self.cronjobs, &self.follower)).map_err(kube::Error::SerdeError);
+        Ok(Sha256::digest(text.map_err(Error::kubernetes("writing the children down"))?).into())
+    }
+}
 
 /// Children as the API server has them.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +59,17 @@ pub struct Live {
     pub deployments: Vec<Deployment>,
     /// The Jobs, made by CronJobs or asked for.
     pub jobs: Vec<Job>,
+}
+
+impl Live {
+    /// Which they are, and in which versions.
+    pub fn versions(&self) -> Versions {
+        fn of<K: Resource>(kind: &'static str, all: &[K]) -> impl Iterator<Item = (Key, String)> {
+            all.iter().map(move |one| ((kind, one.name_any()), one.resource_version().unwrap_or_default()))
+        }
+        let (cronjobs, deployments) = (of(CRONJOB, &self.cronjobs), of(DEPLOYMENT, &self.deployments));
+        cronjobs.chain(deployments).chain(of(JOB, &self.jobs)).collect()
+    }
 }
 
 /// Reads and writes children.
@@ -53,12 +97,12 @@ impl<'a> Children<'a> {
         Ok(self.api::<K>().list(&query).await.map_err(Error::kubernetes(what))?.items)
     }
 
-    /// What is there.
-    pub async fn live(&self) -> Result<Live, Error> {
+    /// What is there. `some`: whether there may be any of a kind; where there is none for sure, nobody is asked.
+    pub async fn live(&self, some: impl Fn(&str) -> bool) -> Result<Live, Error> {
         let (cronjobs, deployments, jobs) = tokio::try_join!(
-            self.list("listing the CronJobs of the schedule"),
-            self.list("listing the Deployments of the schedule"),
-            self.list("listing the Jobs of the schedule"),
+            asked(some(CRONJOB), self.list("listing the CronJobs of the schedule")),
+            asked(some(DEPLOYMENT), self.list("listing the Deployments of the schedule")),
+            asked(some(JOB), self.list("listing the Jobs of the schedule")),
         )?;
         Ok(Live { cronjobs, deployments, jobs })
     }
@@ -68,49 +112,47 @@ impl<'a> Children<'a> {
         self.list("listing the pods of the schedule").await
     }
 
-    /// Makes CronJobs and follower be as wanted, and removes those that aren't wanted. Answers the follower as it is then, and what the API server
+    /// Makes CronJobs and follower be as wanted, and removes those that aren't wanted. `live` is as the API server has them then. Answers what it
     /// refuses as invalid: that is no reason to leave out the others.
     pub async fn settle(
         &self,
         blueprint: &Blueprint<'_>,
-        live: &Live,
-    ) -> Result<(Option<Deployment>, Option<String>), Error> {
-        let (mut refused, mut follower) = (None, None);
-        let cronjobs = cronjob::all(blueprint);
-        for wanted in &cronjobs {
-            match self.apply(wanted, &live.cronjobs, "applying a CronJob").await {
-                Ok(_) => {}
-                Err(error) => refused = Some(refusal(error)?),
-            }
+        wanted: &Wanted,
+        live: &mut Live,
+    ) -> Result<Option<String>, Error> {
+        let mut refused = None;
+        for wanted in &wanted.cronjobs {
+            refused = self.apply(wanted, &mut live.cronjobs, "applying a CronJob").await?.or(refused);
         }
-        let wanted = deployment::follower(blueprint);
-        if let Some(wanted) = &wanted {
-            match self.apply(wanted, &live.deployments, "applying the Deployment").await {
-                Ok(applied) => follower = Some(applied),
-                Err(error) => refused = Some(refusal(error)?),
-            }
+        if let Some(wanted) = &wanted.follower {
+            refused = self.apply(wanted, &mut live.deployments, "applying the Deployment").await?.or(refused);
         }
-        self.remove(&live.cronjobs, &cronjobs, blueprint, "deleting a CronJob").await?;
-        self.remove(&live.deployments, wanted.as_slice(), blueprint, "deleting the Deployment").await?;
-        Ok((follower, refused))
+        self.remove(&mut live.cronjobs, &wanted.cronjobs, blueprint, "deleting a CronJob").await?;
+        self.remove(&mut live.deployments, wanted.follower.as_slice(), blueprint, "deleting the Deployment").await?;
+        Ok(refused)
     }
 
-    async fn apply<K>(&self, wanted: &K, live: &[K], what: &'static str) -> Result<K, Error>
+    async fn apply<K>(&self, wanted: &K, live: &mut Vec<K>, what: &'static str) -> Result<Option<String>, Error>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Serialize + DeserializeOwned + Clone + Debug,
     {
-        let live = live.iter().find(|live| live.name_any() == wanted.name_any());
-        let applied = apply::apply(&self.api(), wanted, live).await.map_err(Error::kubernetes(what))?;
-        Ok(match applied {
-            Applied::Written(now) => now,
-            Applied::Unchanged => live.unwrap_or(wanted).clone(),
-        })
+        let known = live.iter().position(|live| live.name_any() == wanted.name_any());
+        let applied = apply::apply(&self.api(), wanted, known.and_then(|known| live.get(known))).await;
+        match applied.map_err(Error::kubernetes(what)) {
+            Ok(Applied::Unchanged) => {}
+            Ok(Applied::Written(now)) => {
+                live.retain(|live| live.name_any() != now.name_any());
+                live.push(now);
+            }
+            Err(error) => return refusal(error).map(Some),
+        }
+        Ok(None)
     }
 
     /// Only what this very schedule owns: one of the same name that is gone may have left some to the garbage collector, and labels can be copied.
     async fn remove<K>(
         &self,
-        live: &[K],
+        live: &mut Vec<K>,
         wanted: &[K],
         blueprint: &Blueprint<'_>,
         what: &'static str,
@@ -118,13 +160,14 @@ impl<'a> Children<'a> {
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug,
     {
-        for object in live {
-            let owned = object.owner_references().iter().any(|owner| owner.uid == blueprint.owner.uid);
-            let kept = wanted.iter().any(|wanted| wanted.name_any() == object.name_any());
-            if owned && !kept {
-                tracing::info!(schedule = self.schedule, name = object.name_any(), "no longer wanted: removed");
-                apply::delete(&self.api(), object).await.map_err(Error::kubernetes(what))?;
-            }
+        let owned = |object: &K| object.owner_references().iter().any(|owner| owner.uid == blueprint.owner.uid);
+        let kept = |object: &K| wanted.iter().any(|wanted| wanted.name_any() == object.name_any());
+        let (gone, left) = std::mem::take(live).into_iter().partition(|object| owned(object) && !kept(object));
+        *live = left;
+        let gone: Vec<K> = gone;
+        for object in gone {
+            tracing::info!(schedule = self.schedule, name = object.name_any(), "no longer wanted: removed");
+            apply::delete(&self.api(), &object).await.map_err(Error::kubernetes(what))?;
         }
         Ok(())
     }
@@ -138,6 +181,10 @@ impl<'a> Children<'a> {
             Err(error) => Err(Error::kubernetes("creating a Job")(error)),
         }
     }
+}
+
+async fn asked<K>(some: bool, answer: impl Future<Output = Result<Vec<K>, Error>>) -> Result<Vec<K>, Error> {
+    if some { answer.await } else { Ok(Vec::new()) }
 }
 
 /// What the API server says about an object that it calls invalid; any other error is one.

@@ -1,7 +1,7 @@
 //! What users ask for by annotation: a run now, and that a held run goes through. Each value is acted on once, however often it is seen.
 
 use kube::ResourceExt;
-use watchstate_crds::annotation;
+use watchstate_crds::{SyncSchedule, annotation};
 
 use super::children::{Children, Live};
 use super::job;
@@ -10,6 +10,13 @@ use super::status::Records;
 use crate::context::Context;
 use crate::error::Error;
 use crate::events::Reason;
+
+/// Whether an annotation asks for something that may have to be done yet.
+pub fn are_open(schedule: &SyncSchedule) -> bool {
+    let handled = schedule.status.as_ref().and_then(|status| status.last_handled_requested_at.as_ref());
+    let requested = schedule.annotations().get(annotation::REQUESTED_AT);
+    requested.is_some_and(|value| Some(value) != handled) || schedule.annotations().contains_key(annotation::APPROVE)
+}
 
 /// Does once what each annotation asks for. Answers the values that were acted on, by this reconcile or an earlier one.
 pub async fn answer(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kube::ResourceExt;
 use watchstate_crds::condition::{self, reason};
 use watchstate_crds::sync_schedule::ServerSelection;
-use watchstate_crds::{MediaServer, SyncSchedule};
+use watchstate_crds::{MediaServer, MediaServerStatus, SyncSchedule};
 
 /// What a selection comes to.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -54,6 +54,15 @@ pub fn concerns(schedule: &SyncSchedule, server: &MediaServer) -> bool {
         .as_ref()
         .is_some_and(|status| status.servers.iter().any(|name| server.metadata.name.as_ref() == Some(name)));
     took_part || chooses(schedule.spec.servers.as_ref(), server)
+}
+
+/// Takes off a server in memory what no schedule looks at, which is most of its status.
+pub fn leave_what_matters(server: &mut MediaServer) {
+    if let Some(status) = &mut server.status {
+        let mut conditions = std::mem::take(&mut status.conditions);
+        conditions.retain(|found| [condition::READY, condition::AUTHENTICATED].contains(&found.type_.as_str()));
+        *status = MediaServerStatus { conditions, ..MediaServerStatus::default() };
+    }
 }
 
 /// Why a server isn't ready, in its own words; None where it is, or where it is meant to be left alone.

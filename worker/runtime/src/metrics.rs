@@ -1,7 +1,7 @@
 //! Everything that is measured, declared once. To add a metric: one field in [`Metrics`], its doc comment is the help text. Labels are closed
 //! sets, or bounded by the configuration (server names); titles and persons are never labels. Observing lives in guards, not in the logic.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -327,6 +327,11 @@ impl ServerName {
     }
 }
 
+/// So many servers are timed each by itself. One takes some fifty series, which with a thousand servers were most of a scrape, and of the memory.
+const TIMED: usize = 50;
+/// The name of all others together; no MediaServer can bear it.
+const OTHERS: &str = "(others)";
+
 impl LabelValue for ServerName {
     fn as_label(&self) -> &str {
         &self.0
@@ -371,8 +376,22 @@ impl Metrics {
     /// A request that was measured elsewhere. For one that is about to be sent, [`Self::request`].
     pub fn observe_request(&self, request: &Request, took: Duration) {
         let Request { server, kind, operation, outcome: _ } = request.clone();
+        let server = self.timed_as(server);
         self.server_request_duration_seconds.observe(&Call { server, kind, operation }, took);
         self.server_requests_total.inc(request);
+    }
+
+    /// The name under which a server's requests are timed: its own, as long as there aren't too many.
+    fn timed_as(&self, server: ServerName) -> ServerName {
+        let mut timed = self.timed.lock().unwrap_or_else(PoisonError::into_inner);
+        if timed.contains(&server) {
+            server
+        } else if timed.len() < TIMED {
+            timed.insert(server.clone());
+            server
+        } else {
+            ServerName::configured(OTHERS)
+        }
     }
 
     /// Events of webhooks that were merged or put aside: the kind of server, verdict and reason of each, in the words of the domain.
@@ -412,6 +431,25 @@ mod tests {
             assert!(*kind != "Histogram" || name.ends_with("_seconds"), "{name}");
             assert!(labels.iter().all(|label| !["title", "person", "user", "id"].contains(label)), "{name}");
         }
+    }
+
+    #[test]
+    fn of_many_servers_some_are_timed_by_name_and_the_others_together() {
+        let metrics = Metrics::new().unwrap();
+        let (kind, operation, outcome) = (Kind::Plex, Operation::Accounts, RequestOutcome::Ok);
+        for number in 0..TIMED + 2 {
+            let server = ServerName::configured(&format!("server-{number}"));
+            for _ in 0..2 {
+                let request = Request { server: server.clone(), kind, operation, outcome };
+                metrics.observe_request(&request, Duration::from_secs(1));
+            }
+            assert_eq!(metrics.server_requests_total.get(&Request { server, kind, operation, outcome }), 2);
+        }
+        let timed = |name: &str| {
+            let server = ServerName::configured(name);
+            metrics.server_request_duration_seconds.count(&Call { server, kind, operation })
+        };
+        assert_eq!((timed("server-0"), timed("server-49"), timed("server-50"), timed(OTHERS)), (2, 2, 0, 4));
     }
 
     #[test]

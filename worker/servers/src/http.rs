@@ -5,6 +5,7 @@ mod failure;
 mod repeat;
 #[cfg(test)]
 mod tests;
+mod trust;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -129,12 +130,20 @@ impl Http {
             return Err(wrong("the url must begin with http:// or https:// and name a host".to_owned()));
         }
         let rate = limits.requests_per_second.map(limiter).transpose().map_err(&wrong)?;
+        let unusable = "no client for this TLS configuration can be made";
         let mut client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(limits.timeout.min(connect_timeout))
-            .tls_danger_accept_invalid_certs(tls.insecure_skip_verify)
             // Repeating is decided here, where it is known what may be repeated.
             .retry(reqwest::retry::never());
+        client = if tls.insecure_skip_verify {
+            client.tls_danger_accept_invalid_certs(true)
+        } else if tls.ca_pem.is_none() {
+            let public = trust::public().map_err(|error| wrong(unusable.to_owned()).caused_by(error))?;
+            client.tls_backend_preconfigured(public)
+        } else {
+            client
+        };
         if let Some(pem) = &tls.ca_pem {
             let authorities = reqwest::Certificate::from_pem_bundle(pem)
                 .ok()
@@ -142,9 +151,7 @@ impl Http {
                 .ok_or_else(|| wrong("the Secret of tls.caSecretRef holds no certificate in PEM".to_owned()))?;
             client = client.tls_certs_merge(authorities);
         }
-        let client = client
-            .build()
-            .map_err(|error| wrong("no client for this TLS configuration can be made".to_owned()).caused_by(error))?;
+        let client = client.build().map_err(|error| wrong(unusable.to_owned()).caused_by(error))?;
         Ok(Self(Arc::new(Inner {
             client,
             base,

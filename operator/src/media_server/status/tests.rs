@@ -40,7 +40,7 @@ fn well() -> Findings {
             name: Some("Anna".to_owned()),
             problem: None,
         }],
-        accounts: std::collections::BTreeMap::new(),
+        accounts: Vec::new(),
         libraries: vec![library("1", true), library("2", false)],
     }
 }

@@ -176,13 +176,14 @@ impl State {
         (StatusCode::OK, json!({ "kind": "List", "apiVersion": "v1", "metadata": {}, "items": items }))
     }
 
-    /// Keeps uid and status of what was there.
+    /// Keeps uid and status of what was there, in a new version.
     fn store(&mut self, path: &str, mut object: Value) -> Value {
         let before = self.objects.get(path);
         self.made += 1;
         let uid =
             before.map_or_else(|| json!(format!("uid-{}", self.made)), |before| before["metadata"]["uid"].clone());
         object["metadata"]["uid"] = uid;
+        object["metadata"]["resourceVersion"] = json!(self.made.to_string());
         if let Some(status) = before.and_then(|before| before.get("status")) {
             object["status"] = status.clone();
         }

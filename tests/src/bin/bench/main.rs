@@ -7,9 +7,12 @@ mod delivery;
 mod durable;
 mod events;
 mod floor;
+mod kubernetes;
+mod memory;
+mod operator;
 mod sync;
 
-/// Speed and memory of worker and receiver
+/// Speed and memory of worker, receiver and operator
 #[derive(Debug, Parser)]
 struct Args {
     /// Measure this alone
@@ -36,6 +39,9 @@ struct Args {
     /// Films that end in a second
     #[arg(long, default_value_t = 20)]
     pace: usize,
+    /// MediaServers that the operator looks after, and as many SyncSchedules; 0 leaves it out
+    #[arg(long, default_value_t = 1_000)]
+    resources: usize,
 }
 
 /// What can be measured.
@@ -45,20 +51,30 @@ enum Part {
     Sync,
     /// Webhooks: how many are taken, and how soon what they tell is written.
     Webhook,
+    /// The operator, with many resources on a real API server.
+    Operator,
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Args::parse();
-    if args.only != Some(Part::Webhook) {
+    let measured = |part| args.only.is_none_or(|only| only == part);
+    if measured(Part::Sync) {
         sync::run(args.films, args.rounds, args.large).await?;
     }
-    if args.only != Some(Part::Sync) {
+    if measured(Part::Webhook) {
         if args.events > 0 {
             durable::run(args.events, args.connections.max(1)).await?;
         }
         if args.seconds > 0 {
             delivery::run(args.seconds, args.pace.max(1)).await?;
+        }
+    }
+    if measured(Part::Operator) && args.resources > 0 {
+        match kubernetes::programs().await {
+            Ok(programs) => operator::run(&programs, args.resources).await?,
+            Err(why) if args.only.is_some() => return Err(why),
+            Err(why) => println!("the operator is not measured: {why:#}"),
         }
     }
     Ok(())

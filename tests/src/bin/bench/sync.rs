@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use jiff::SignedDuration;
-use tokio::process::Child;
 use watchstate_tests::household::Household;
 use watchstate_tests::library::{Size, Titles, give_past};
 use watchstate_tests::world::{self, Flavor, TimeSource, World};
 
 use crate::floor::Floor;
+use crate::memory;
 
 /// Measures so many films, so often, and the memory that it takes to read the large library.
 pub async fn run(films: usize, rounds: usize, large: usize) -> Result<()> {
@@ -23,8 +23,8 @@ pub async fn run(films: usize, rounds: usize, large: usize) -> Result<()> {
     print(&measured, "no-op (full)", |round| &round.noop);
     print(&measured, "no-op (incremental)", |round| &round.incremental);
     if large > 0 {
-        let some = memory(large / 10).await?;
-        let all = memory(large).await?;
+        let some = resident(large / 10).await?;
+        let all = resident(large).await?;
         println!(
             "peak resident memory of one worker: {} MB at {} items, {} MB at {large} items",
             some / 1024,
@@ -143,7 +143,7 @@ async fn worker(household: &Household, worlds: &[World], arguments: &[&str]) -> 
 }
 
 /// The peak of the worker's own resident memory, in kB, while it reads a library for the first time.
-async fn memory(films: usize) -> Result<u64> {
+async fn resident(films: usize) -> Result<u64> {
     let world = server(Flavor::Jellyfin1011, "jellyfin", films, 1)?;
     let mut household = Household::new().await?;
     household.add("jellyfin", world, &[]).await?;
@@ -151,14 +151,8 @@ async fn memory(films: usize) -> Result<u64> {
     let mut child = household.spawn(&["import"]).await?;
     let mut peak = 0;
     while child.try_wait()?.is_none() {
-        peak = high_water(&child).unwrap_or_default().max(peak);
+        peak = memory::peak(child.id()).unwrap_or_default().max(peak);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     Ok(peak)
-}
-
-/// The kernel's own account of the most that a process has had: it never falls, so the last look is the peak.
-fn high_water(child: &Child) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()?)).ok()?;
-    status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().trim_end_matches(" kB").parse().ok()
 }

@@ -145,6 +145,8 @@ macro_rules! metrics {
         #[derive(Debug)]
         pub struct $all {
             registry: prometheus::Registry,
+            /// The servers whose requests are timed by name.
+            timed: std::sync::Mutex<std::collections::HashSet<ServerName>>,
             $($(#[doc = $help])+ pub $name: $family<$labels>,)+
         }
 
@@ -165,6 +167,7 @@ macro_rules! metrics {
                         concat!($($help,)+).trim(),
                         &<[&[f64]]>::concat(&[$(&$buckets)?]),
                     )?,)+
+                    timed: std::sync::Mutex::default(),
                     registry,
                 })
             }
