@@ -290,6 +290,7 @@ impl Lane<'_> {
         let mut record = Record::default();
         let tasks = self.check(due, &mut record, connection).await?;
         let (tasks, titles, later) = self.one_a_title(tasks, busy, connection).await?;
+        let tasks = self.not_too_often(tasks, &mut record, connection).await?;
         let tasks = self.not_playing(tasks, &mut record, connection).await?;
         let expected: Vec<(i64, Expected)> = tasks.iter().map(|task| self.expected(task)).collect();
         observations::expect(connection, self.account.id, &expected).await?;
@@ -406,6 +407,34 @@ impl Lane<'_> {
         });
         let written = first.iter().flat_map(of).copied().collect();
         Ok((first, written, later.into_iter().map(|task| task.due).collect()))
+    }
+
+    /// Lets positions of events wait that follow another one too soon: whoever queued them may not have known yet of the one before. What a job has queued
+    /// waits for nothing: the next job may be hours away.
+    async fn not_too_often(
+        &self,
+        tasks: Vec<Task>,
+        record: &mut Record,
+        connection: &mut Connection,
+    ) -> Result<Vec<Task>, Trouble> {
+        let is_position = |task: &&Task| matches!(task.wanted, Wanted::Position { .. }) && task.due.told_at.is_some();
+        let items: Vec<i64> = tasks.iter().filter(is_position).map(|task| task.candidate.item_id).collect();
+        if items.is_empty() {
+            return Ok(tasks);
+        }
+        let last = outbox::last_positions(connection, self.account.id, &items).await?;
+        let now = self.app.clock.now();
+        let (later, free): (Vec<Task>, Vec<Task>) = tasks.into_iter().partition(|task| {
+            is_position(&task)
+                && last.get(&task.candidate.item_id).is_some_and(|last| queue::next_position(*last) > now)
+        });
+        record.waiting.extend(later.into_iter().map(|task| Failed {
+            ticket: task.due.ticket.clone(),
+            next_try_at: last.get(&task.candidate.item_id).copied().map(queue::next_position),
+            counts: false,
+            error: "another position was written a moment ago".to_owned(),
+        }));
+        Ok(free)
     }
 
     /// Leaves alone what the account is playing, and its copies: they may share their state. Servers are asked only where something hints at a viewing.
