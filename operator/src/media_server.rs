@@ -54,7 +54,7 @@ use crate::watched::Watched;
 use crate::{apply, observe, watched};
 
 /// So many servers are asked at a time; some take all the time they may.
-const CONCURRENCY: u16 = 32;
+const CONCURRENCY: u16 = 16;
 /// What a new server answers within this is all that is told of it.
 const QUICK: Duration = Duration::from_secs(3);
 /// How long what was begun may take once the process shall end: a server that hangs must not cost us the time to give the lease up.

@@ -42,7 +42,7 @@ use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, watcher};
 use kube::runtime::{Controller, Predicate, PredicateConfig, WatchStreamExt, predicates};
 use kube::{Api, Client, Resource, ResourceExt};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use watchstate_crds::condition;
 use watchstate_crds::{MediaServer, SyncSchedule};
@@ -69,6 +69,8 @@ const DEBOUNCE: Duration = Duration::from_millis(200);
 struct Shared {
     context: Arc<Context>,
     servers: Store<MediaServer>,
+    /// Whether all servers are known. Of several who wait for the store itself, only one is woken.
+    servers_listed: watch::Receiver<bool>,
     /// The children, by the schedules' names.
     children: Watched,
     memory: Memory,
@@ -82,9 +84,11 @@ pub async fn controller(context: Arc<Context>, stop: CancellationToken) {
     let gone = Arc::new(Notify::new());
 
     let (servers, servers_writer) = reflector::store();
+    let (listed, servers_listed) = watch::channel(false);
     let shared = Arc::new(Shared {
         context: context.clone(),
         servers,
+        servers_listed,
         children: Watched::new(children::KINDS.len()),
         memory: Memory::default(),
         current: Current::default(),
@@ -118,6 +122,11 @@ pub async fn controller(context: Arc<Context>, stop: CancellationToken) {
             selection::leave_what_matters(server);
         })
         .reflect(servers_writer)
+        .inspect_ok(move |event| {
+            if matches!(event, watcher::Event::InitDone) {
+                listed.send_replace(true);
+            }
+        })
         .touched_objects();
 
     let known = schedules.clone();
@@ -203,7 +212,7 @@ fn labelled<K: Resource>(object: &K) -> Option<ObjectRef<SyncSchedule>> {
 async fn reconcile(schedule: Arc<SyncSchedule>, shared: Arc<Shared>) -> Result<Action, Error> {
     let pass = async {
         // Before the servers are known it would look as if there were none. They never come where all is about to end.
-        let ready = shared.servers.wait_until_ready().await.is_ok();
+        let ready = shared.servers_listed.clone().wait_for(|listed| *listed).await.is_ok();
         if !ready || schedule.metadata.deletion_timestamp.is_some() {
             return Ok(Action::await_change());
         }

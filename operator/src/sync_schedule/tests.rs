@@ -59,6 +59,7 @@ impl Stage {
         let shared = Shared {
             context: Arc::new(context),
             servers: store,
+            servers_listed: watch::channel(true).1,
             children: crate::watched::Watched::new(children::KINDS.len()),
             memory: Memory::default(),
             current: Current::default(),
@@ -446,4 +447,28 @@ async fn an_api_server_that_is_away_fails_the_reconcile_and_the_wait_grows_with_
         let action = failed(not_ready_since(since), &error(), stage.shared.clone());
         assert_eq!(action, Action::requeue(Duration::from_secs(wait)));
     }
+}
+
+#[tokio::test]
+async fn passes_that_wait_for_the_servers_all_go_on_when_these_are_known() {
+    let stage = Stage::away("{import: {}}");
+    let (listed, servers_listed) = watch::channel(false);
+    let shared = Shared {
+        context: stage.shared.context.clone(),
+        servers: stage.shared.servers.clone(),
+        servers_listed,
+        children: stage.shared.children.clone(),
+        memory: Memory::default(),
+        current: Current::default(),
+    };
+    let shared = Arc::new(shared);
+    let object = || Arc::new(serde_json::from_value(stage.cluster.get(SCHEDULES, "home").unwrap()).unwrap());
+    // As the controller does it: each with a waker of its own.
+    let mut passes: futures::stream::FuturesUnordered<_> =
+        (0..8).map(|_| Box::pin(reconcile(object(), shared.clone()))).collect();
+    assert!(futures::poll!(passes.next()).is_pending());
+    assert!(stage.cluster.asked().is_empty());
+    listed.send_replace(true);
+    let ended = tokio::time::timeout(Duration::from_secs(10), passes.count()).await;
+    assert_eq!(ended, Ok(8));
 }
