@@ -115,7 +115,7 @@ impl Candidate {
     async fn stand(&self, seen: &mut Option<Seen>) -> Result<Option<Lease>, kube::Error> {
         let found = self.api.get_opt(NAME).await?;
         let version = found.as_ref().and_then(|lease| lease.metadata.resource_version.clone());
-        let before = seen.take().filter(|seen| found.is_none() || seen.version == version);
+        let before = seen.take();
         if found.is_none() && before.is_none() {
             return self.create().await;
         }

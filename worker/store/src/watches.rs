@@ -96,6 +96,9 @@ pub async fn begin(
     fresh: &[Changed],
     now: Timestamp,
 ) -> Result<HashSet<TitleId>> {
+    if fresh.is_empty() {
+        return Ok(HashSet::new());
+    }
     let mut fresh: Vec<&Changed> = fresh.iter().collect();
     fresh.sort_by_key(|one| one.title_id);
     let stored = sqlx::query_scalar!(
