@@ -5,6 +5,8 @@ CARGO ?= cargo
 export SQLX_OFFLINE ?= true
 # Scenarios wait for processes and servers more than they compute.
 export RUST_TEST_THREADS ?= 6
+# A test's error says what went wrong; where it went through is pages that hide it.
+export RUST_LIB_BACKTRACE ?= 0
 WITH_POSTGRES = $(CARGO) run --quiet --package watchstate-tests --bin with-postgres --
 
 # How long `make fuzz` stays with each parser.

@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 /// Long enough for all that comes at all, on a machine that does ten things at once.
-pub const PATIENCE: Duration = Duration::from_mins(2);
+pub const PATIENCE: Duration = Duration::from_mins(5);
 
 /// A setting that `tests/kubernetes/cluster run` has made.
 pub fn setting(name: &str) -> Result<String> {

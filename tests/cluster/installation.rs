@@ -8,7 +8,6 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Node, Secret, Service};
 use kube::Api;
 use kube::api::ListParams;
-use kube::runtime::wait::conditions;
 use serde_json::{Value, json};
 use url::Url;
 use watchstate_crds::{MediaServer, SyncSchedule};
@@ -85,7 +84,7 @@ impl Installation {
 
     async fn helm(&self, verb: &str, chart: &str, more: &Value) -> Result<()> {
         let values = if more.is_null() { self.values.clone() } else { with(self.values.clone(), more) };
-        let said = self.namespace.helm(&[verb, "watchstate", chart, "--wait", "--timeout", "2m"], &values).await?;
+        let said = self.namespace.helm(&[verb, "watchstate", chart, "--wait", "--timeout", "5m"], &values).await?;
         ensure!(said.ok, "{}\n{}", said.stderr, self.namespace.story().await);
         Ok(())
     }
@@ -117,7 +116,7 @@ impl Installation {
 
     /// Waits until all servers are ready, as a user would.
     pub async fn servers_ready(&self) -> Result<()> {
-        let wait = ["wait", "--for=condition=Ready", "mediaserver", "--all", "--timeout=90s"];
+        let wait = ["wait", "--for=condition=Ready", "mediaserver", "--all", "--timeout=5m"];
         let said = self.namespace.kubectl(&wait).await?;
         ensure!(said.ok, "{}\n{}", said.stderr, self.namespace.story().await);
         Ok(())
@@ -153,11 +152,13 @@ impl Installation {
         self.namespace.until("household", what, condition).await?.context("a schedule")
     }
 
-    /// Waits until the schedule is ready, for its spec as it is now.
+    /// Waits until the schedule is ready, for its spec as it is now and with all servers of the household.
     pub async fn ready_schedule(&self) -> Result<SyncSchedule> {
-        self.schedule_is("is ready", |schedule| {
+        let servers = self.household.names();
+        self.schedule_is("is ready", move |schedule| {
             let Some(status) = &schedule.status else { return false };
             status.observed_generation == schedule.metadata.generation
+                && status.servers == servers
                 && status.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
         })
         .await
@@ -168,7 +169,10 @@ impl Installation {
         let name = format!("{verb}-{}", &uuid::Uuid::new_v4().simple().to_string()[..6]);
         let from = format!("--from=cronjob/household-{verb}");
         self.namespace.kubectl(&["create", "job", &name, &from]).await?.good()?;
-        self.namespace.until(&name, "is complete", conditions::is_job_completed()).await?.map(|_: Job| ()).context(name)
+        let ended = |job: Option<&Job>| is_job(job, "Complete") || is_job(job, "Failed");
+        let job = self.namespace.until(&name, "ends", ended).await?;
+        ensure!(is_job(job.as_ref(), "Complete"), "{name} failed:\n{}", self.namespace.story().await);
+        Ok(())
     }
 
     /// The address of a server's webhook at the Service, with the token from the Secret that the status names, as a person would put it in.
@@ -223,6 +227,12 @@ impl Installation {
         let selected = ListParams::default().labels(&format!("app.kubernetes.io/component={component}"));
         Ok(pods.list(&selected).await?.items.iter().map(kube::ResourceExt::name_any).collect())
     }
+}
+
+/// Whether a Job has this condition: `Complete` or `Failed`.
+pub fn is_job(job: Option<&Job>, condition: &str) -> bool {
+    let conditions = job.and_then(|job| job.status.as_ref()?.conditions.as_ref());
+    conditions.is_some_and(|all| all.iter().any(|one| one.type_ == condition && one.status == "True"))
 }
 
 /// Opens a way to a database of this machine; the address that pods use.

@@ -104,18 +104,26 @@ impl Namespace {
         if let Ok(found) = timeout(PATIENCE, await_condition(api.clone(), name, condition)).await {
             return found.with_context(|| format!("waiting until {name} {what}"));
         }
-        let last = api.get_opt(name).await?.map(|object| serde_json::to_string_pretty(&object)).transpose()?;
-        let last = last.unwrap_or_else(|| "it isn't there".to_owned());
-        anyhow::bail!("{} {name} never {what}: {last}\n{}", K::kind(&()), self.story().await)
+        let last = api.get_opt(name).await?.map(|mut object| {
+            // Who wrote which field is most of an object, and never the reason.
+            object.meta_mut().managed_fields = None;
+            serde_json::to_value(&object)
+        });
+        let last = last.transpose()?.unwrap_or_else(|| "it isn't there".into());
+        let (kind, status) = (K::kind(&()), &last["status"]);
+        anyhow::bail!("{kind} {name} never {what}. Its status: {status}\n{}\n{last:#}", self.story().await)
     }
 
-    /// What happened here, for a failed test.
+    /// What happened here, for a failed test: what tells most comes first.
     pub async fn story(&self) -> String {
         let mut story = String::new();
         for arguments in [
-            &["get", "all,ms,sync,leases", "-o", "wide"][..],
-            &["get", "events", "--sort-by=.metadata.creationTimestamp"],
+            &["get", "ms,sync,jobs,pods", "-o", "wide"][..],
+            &["logs", "--all-containers", "--prefix", "--tail=20", "--selector=app.kubernetes.io/component=worker"],
+            &["get", "events", "--field-selector=type!=Normal", "--sort-by=.metadata.creationTimestamp"],
             &["logs", "--all-containers", "--prefix", "--tail=60", "--selector=app.kubernetes.io/name=watchstate"],
+            &["get", "deployments,services,cronjobs,leases", "-o", "wide"],
+            &["get", "events", "--sort-by=.metadata.creationTimestamp"],
         ] {
             if let Ok(said) = self.kubectl(arguments).await {
                 story.push_str(&said.stdout);

@@ -91,12 +91,12 @@ async fn uninstalling_leaves_data_and_definitions_and_nothing_else() -> Result<(
     installation.server("jellyfin", "WebhookRegistered", "True", "Registered").await?;
     let told = || jellyfin.read(|model| model.notifications.plugin.clone()).unwrap_or_default().to_string();
     ensure!(told().contains("watchstate="), "the server sends events: {}", told());
-    installation.namespace.kubectl(&["delete", "sync/household", "ms/emby", "--timeout=30s"]).await?.good()?;
+    installation.namespace.kubectl(&["delete", "sync/household", "ms/emby", "--timeout=2m"]).await?.good()?;
     helm_alone(&["uninstall", "watchstate", "--wait", "--namespace", &installation.namespace.name]).await?.good()?;
 
     ensure!(!told().contains("watchstate="), "the server sends no events any more: {}", told());
     // Nobody is there to let it go.
-    installation.namespace.kubectl(&["delete", "ms/jellyfin", "--timeout=10s"]).await?.good()?;
+    installation.namespace.kubectl(&["delete", "ms/jellyfin", "--timeout=1m"]).await?.good()?;
     let kinds =
         "deployments,statefulsets,services,cronjobs,jobs,roles,rolebindings,poddisruptionbudgets,leases,ms,sync";
     let left = installation.namespace.kubectl(&["get", kinds, "-o", "name"]).await?.good()?;
@@ -161,17 +161,17 @@ async fn the_chart_brings_a_postgres_and_its_own_test_passes() -> Result<()> {
         "crds": {"enabled": false}, "image": image_values()?,
         "postgres": {"enabled": true, "image": {"repository": repository, "tag": tag}},
     });
-    let install = ["install", "watchstate", "charts/watchstate", "--wait", "--timeout", "2m"];
+    let install = ["install", "watchstate", "charts/watchstate", "--wait", "--timeout", "5m"];
     let said = namespace.helm(&install, &values).await?;
     ensure!(said.ok, "{}\n{}", said.stderr, namespace.story().await);
     let said = namespace.kubectl(&["get", "secret", "watchstate-postgres", "-o", "jsonpath={.data.password}"]).await?;
     let password = said.good()?;
-    let test = helm_alone(&["test", "watchstate", "--namespace", &namespace.name, "--timeout", "2m"]).await?;
+    let test = helm_alone(&["test", "watchstate", "--namespace", &namespace.name, "--timeout", "5m"]).await?;
     ensure!(test.ok, "{}\n{}", test.stderr, namespace.story().await);
 
     // An upgrade keeps the password, since the volume knows no other; the database comes back with what it had.
     let said =
-        namespace.helm(&["upgrade", "watchstate", "charts/watchstate", "--wait", "--timeout", "2m"], &values).await?;
+        namespace.helm(&["upgrade", "watchstate", "charts/watchstate", "--wait", "--timeout", "5m"], &values).await?;
     ensure!(said.ok, "{}\n{}", said.stderr, namespace.story().await);
     let said = namespace.kubectl(&["get", "secret", "watchstate-postgres", "-o", "jsonpath={.data.password}"]).await?;
     ensure!(said.good()? == password, "the password is kept");
@@ -180,7 +180,7 @@ async fn the_chart_brings_a_postgres_and_its_own_test_passes() -> Result<()> {
         set.and_then(|set| set.status.as_ref()).is_some_and(|status| status.ready_replicas == Some(1))
     };
     namespace.until("watchstate-postgres", "is ready", ready).await?;
-    let test = helm_alone(&["test", "watchstate", "--namespace", &namespace.name, "--timeout", "2m"]).await?;
+    let test = helm_alone(&["test", "watchstate", "--namespace", &namespace.name, "--timeout", "5m"]).await?;
     ensure!(test.ok, "{}\n{}", test.stderr, namespace.story().await);
     Ok(())
 }

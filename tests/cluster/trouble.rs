@@ -15,7 +15,7 @@ use watchstate_tests::world::{Flavor, World};
 
 use crate::cluster::{self, PATIENCE};
 use crate::films::*;
-use crate::installation::Installation;
+use crate::installation::{Installation, is_job};
 use crate::path::BY_HAND;
 
 const TWO: [(&str, Flavor); 2] = [("jellyfin", Flavor::Jellyfin12), ("emby", Flavor::Emby49)];
@@ -148,7 +148,7 @@ async fn a_run_that_fails_for_its_configuration_fails_once_and_says_what_to_do()
     installation.ready_schedule().await?;
     emby.revoke(&installation.household.member("emby")?.token.clone());
     installation.namespace.kubectl(&["create", "job", "wrong", "--from=cronjob/household-import"]).await?.good()?;
-    let failed = installation.namespace.until("wrong", "has failed", failed_job).await?;
+    let failed = installation.namespace.until("wrong", "has failed", |job: Option<&Job>| is_job(job, "Failed")).await?;
     let failed = failed.and_then(|job| job.status?.failed);
     ensure!(failed == Some(1), "no retry: {failed:?}");
     let schedule = installation
@@ -265,11 +265,6 @@ fn holder(lease: Option<&Lease>) -> Option<String> {
 async fn pod_of(installation: &Installation, identity: &str) -> Result<String> {
     let pods = installation.pods("operator").await?;
     pods.iter().find(|pod| identity.contains(*pod)).cloned().with_context(|| format!("{identity} is none of {pods:?}"))
-}
-
-fn failed_job(job: Option<&Job>) -> bool {
-    let conditions = job.and_then(|job| job.status.as_ref()?.conditions.as_ref());
-    conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Failed" && one.status == "True"))
 }
 
 /// Status and message of a schedule's condition.

@@ -125,6 +125,11 @@ impl Household {
         self.servers.get_mut(name).with_context(|| format!("there is no server {name}"))
     }
 
+    /// The names of its servers, sorted.
+    pub fn names(&self) -> Vec<String> {
+        self.servers.keys().cloned().collect()
+    }
+
     /// Adds lines to a server's spec, each indented by two: `"  unplayed: Ignore\n"`.
     pub fn spec(&mut self, name: &str, lines: &str) -> Result<()> {
         self.member(name)?.spec.push_str(lines);
