@@ -43,7 +43,7 @@ pub async fn queue(
     let mut queued = 0;
     let mut after = 0;
     loop {
-        let differing = outbox::differing(connection, account.id, after, SIEVED.into()).await?;
+        let differing = outbox::differing(connection, account, after, SIEVED.into()).await?;
         let Some(last) = differing.last() else { return Ok(queued) };
         after = *last;
         for item_ids in differing.chunks(BATCH.into()) {

@@ -226,6 +226,7 @@ struct Record {
 }
 
 /// A batch that may be written.
+#[derive(Default)]
 struct Prepared {
     tasks: Vec<Task>,
     /// What the tasks' items hold.
@@ -236,47 +237,49 @@ struct Prepared {
 }
 
 impl Lane<'_> {
-    /// Works at entries, a batch at a time: while one is being written, the next is prepared.
+    /// Works at entries, a batch at a time: while one is being written, the one before is recorded and the next is prepared.
     async fn work(&mut self, mut due: Vec<Due>, connection: &mut Connection) -> Result<(), Trouble> {
+        let mut written: Option<Record> = None;
         let mut ready: Option<Prepared> = None;
         loop {
             let batch: Vec<Due> = due.drain(..due.len().min(BATCH)).collect();
-            let Some(mut now) = ready.take() else {
+            let now = ready.take();
+            if batch.is_empty() && now.is_none() && written.is_none() {
+                return Ok(());
+            }
+            let begun = now.is_some();
+            let Prepared { tasks, titles, mut record, .. } = now.unwrap_or_default();
+            let (trouble, next) = tokio::join!(self.write(tasks, &mut record), async {
+                let counts = self.save(written.take(), connection).await?;
                 if batch.is_empty() || self.app.stop.is_cancelled() {
-                    return Ok(());
+                    return Ok((counts, None));
                 }
-                let mut prepared = self.prepare(batch, &HashSet::new(), connection).await?;
-                due.append(&mut prepared.later);
-                ready = Some(prepared);
-                continue;
-            };
-            let tasks = std::mem::take(&mut now.tasks);
-            let (trouble, next) = tokio::join!(self.write(tasks, &mut now.record), async {
-                if batch.is_empty() || self.app.stop.is_cancelled() {
-                    return Ok(None);
-                }
-                self.prepare(batch, &now.titles, connection).await.map(Some)
+                let prepared = self.prepare(batch, &titles, connection).await?;
+                Ok::<_, Trouble>((counts, Some(prepared)))
             });
-            if let Some(failure) = now.record.failure.take() {
+            if let Some(failure) = record.failure.take() {
                 self.failure = Some(failure);
             }
-            self.save(&now.record, connection).await?;
-            let next = next?;
-            let halted = trouble.is_some() || self.app.stop.is_cancelled();
-            match next {
-                Some(mut unsent) if halted => {
-                    unsent.record.unsent.extend(unsent.tasks.iter().map(|task| task.candidate.item_id));
-                    self.save(&unsent.record, connection).await?;
+            let (next, trouble) = match next {
+                Ok((counts, next)) => {
+                    self.counts.add(&counts);
+                    (next, trouble)
                 }
-                Some(mut prepared) => {
-                    due.append(&mut prepared.later);
-                    ready = Some(prepared);
-                }
-                None => {}
+                Err(unprepared) => (None, trouble.or(Some(unprepared))),
+            };
+            if trouble.is_none() && !self.app.stop.is_cancelled() {
+                written = begun.then_some(record);
+                ready = next;
+                due.extend(ready.iter_mut().flat_map(|prepared| std::mem::take(&mut prepared.later)));
+                continue;
             }
-            if let Some(trouble) = trouble {
-                return Err(trouble);
+            // Nothing more is sent. What was sent is recorded; the rest stays as it is in the outbox.
+            self.counts.add(&self.save(Some(record), connection).await?);
+            if let Some(Prepared { tasks, mut record, .. }) = next {
+                record.unsent.extend(tasks.iter().map(|task| task.candidate.item_id));
+                self.counts.add(&self.save(Some(record), connection).await?);
             }
+            return trouble.map_or(Ok(()), Err);
         }
     }
 
@@ -618,7 +621,10 @@ impl Lane<'_> {
         Some((trouble, whole_server))
     }
 
-    async fn save(&mut self, record: &Record, connection: &mut Connection) -> Result<(), Trouble> {
+    /// Records what came of a batch, if there was one; what that counts as.
+    async fn save(&self, record: Option<Record>, connection: &mut Connection) -> Result<Counts, Trouble> {
+        let mut counts = Counts::default();
+        let Some(record) = record else { return Ok(counts) };
         let now = self.app.clock.now();
         let mut transaction = transaction::begin(connection).await?;
         observations::save(&mut transaction, self.account.id, &record.observed, now).await?;
@@ -629,31 +635,22 @@ impl Lane<'_> {
         outbox::fail(&mut transaction, &record.waiting).await?;
         outbox::fail(&mut transaction, &record.failed).await?;
         transaction.commit().await?;
-        for _ in &record.wrote {
-            self.tally(|counts| &mut counts.written, WriteOutcome::Written);
+        let ended = |end| record.ended.iter().filter(|(_, how, _)| *how == end).count();
+        let dead = record.failed.iter().filter(|failed| failed.next_try_at.is_none()).count();
+        for (number, count, outcome) in [
+            (record.wrote.len(), &mut counts.written, WriteOutcome::Written),
+            (ended(End::AlreadyRight), &mut counts.already_right, WriteOutcome::AlreadyRight),
+            (ended(End::Dropped), &mut counts.dropped, WriteOutcome::Skipped),
+            (record.waiting.len(), &mut counts.waiting, WriteOutcome::Skipped),
+            (dead, &mut counts.dead, WriteOutcome::Dead),
+            (record.failed.len() - dead, &mut counts.failed, WriteOutcome::Failed),
+        ] {
+            let number = u64::try_from(number).unwrap_or(u64::MAX);
+            *count += number;
+            let written = Written { server: ServerName::configured(&self.server.name), outcome };
+            self.app.metrics.writes_total.add(&written, number);
         }
-        for (_, end, _) in &record.ended {
-            match end {
-                End::AlreadyRight => self.tally(|counts| &mut counts.already_right, WriteOutcome::AlreadyRight),
-                End::Dropped => self.tally(|counts| &mut counts.dropped, WriteOutcome::Skipped),
-            }
-        }
-        for _ in &record.waiting {
-            self.tally(|counts| &mut counts.waiting, WriteOutcome::Skipped);
-        }
-        for failed in &record.failed {
-            if failed.next_try_at.is_none() {
-                self.tally(|counts| &mut counts.dead, WriteOutcome::Dead);
-            } else {
-                self.tally(|counts| &mut counts.failed, WriteOutcome::Failed);
-            }
-        }
-        Ok(())
-    }
-
-    fn tally(&mut self, count: fn(&mut Counts) -> &mut u64, outcome: WriteOutcome) {
-        *count(&mut self.counts) += 1;
-        self.app.metrics.writes_total.inc(&Written { server: ServerName::configured(&self.server.name), outcome });
+        Ok(counts)
     }
 
     fn states(&self) -> States {

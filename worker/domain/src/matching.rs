@@ -37,7 +37,7 @@ pub struct Title {
     pub ids: Ids,
     /// For an episode: its place, where it is known and no other title has it.
     pub numbering: Option<Numbering>,
-    /// How many items of all servers are linked to it.
+    /// How many items of all servers are linked to it; `u32::MAX` where nobody counted, which matters only for titles that an item was linked to.
     pub tellers: u32,
 }
 
@@ -350,7 +350,7 @@ impl<I: Iterator<Item = TitleId>> Catalogue<I> {
             }
             let mut numbered = None;
             if let Some(title) = self.titles.get_mut(&into) {
-                title.tellers += gone.tellers;
+                title.tellers = title.tellers.saturating_add(gone.tellers);
                 for id in gone.ids.iter() {
                     title.ids.insert(id);
                 }
@@ -424,7 +424,7 @@ impl<I: Iterator<Item = TitleId>> Catalogue<I> {
             return;
         }
         if let Some(title) = self.titles.get_mut(&id) {
-            title.tellers += 1;
+            title.tellers = title.tellers.saturating_add(1);
         }
         if let Some(former) = linked.and_then(|linked| self.titles.get_mut(&linked)) {
             former.tellers = former.tellers.saturating_sub(1);

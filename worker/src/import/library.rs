@@ -100,10 +100,10 @@ impl Read<'_, '_> {
         }
         let mut known = observations::numbers(connection, account_id, self.library_id).await?;
         if known.total > i64::try_from(seen.len()).unwrap_or(i64::MAX) {
-            let seen: Vec<i64> = seen.iter().filter_map(|id| i64::try_from(id).ok()).collect();
+            let was_seen = |id: i64| u64::try_from(id).is_ok_and(|id| seen.contains(id));
             let now = self.reader.now();
             self.reader.counts.gone +=
-                observations::mark_gone(connection, account_id, self.library_id, &seen, now).await?;
+                observations::mark_gone(connection, account_id, self.library_id, was_seen, now).await?;
             known = observations::numbers(connection, account_id, self.library_id).await?;
         }
         // What was left aside is new to the next import.

@@ -6,6 +6,7 @@ alter table item drop constraint item_server_id_fkey, drop constraint item_libra
 alter table item_title drop constraint item_title_item_id_fkey, drop constraint item_title_title_id_fkey;
 alter table external_id drop constraint external_id_title_id_fkey;
 alter table observation drop constraint observation_account_id_fkey, drop constraint observation_item_id_fkey;
+alter table outbox drop constraint outbox_account_id_fkey, drop constraint outbox_item_id_fkey;
 -- Persons are never deleted.
 alter table watch_state drop constraint watch_state_person_id_fkey;
 alter table play drop constraint play_person_id_fkey;
@@ -27,6 +28,7 @@ create trigger library_gone after delete on library referencing old table as gon
 create function account_gone() returns trigger language plpgsql as $$
 begin
     delete from observation using gone where observation.account_id = gone.id;
+    delete from outbox using gone where outbox.account_id = gone.id;
     return null;
 end $$;
 create trigger account_gone after delete on account referencing old table as gone for each statement execute function account_gone();
@@ -35,6 +37,7 @@ create function item_gone() returns trigger language plpgsql as $$
 begin
     delete from item_title using gone where item_title.item_id = gone.id;
     delete from observation using gone where observation.item_id = gone.id;
+    delete from outbox using gone where outbox.item_id = gone.id;
     return null;
 end $$;
 create trigger item_gone after delete on item referencing old table as gone for each statement execute function item_gone();
@@ -46,3 +49,7 @@ begin
     return null;
 end $$;
 create trigger title_gone after delete on title referencing old table as gone for each statement execute function title_gone();
+
+-- Their rows are changed soon after they were made: with room on its page, a changed row needs no new entries in the indexes.
+alter table observation set (fillfactor = 75);
+alter table outbox set (fillfactor = 75);

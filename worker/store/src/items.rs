@@ -219,9 +219,8 @@ async fn link(connection: &mut Connection, placed: &[Placed<'_>], ids: &[i64], k
     }
     if !known.is_empty() {
         sqlx::query!(
-            r#"delete from item_title old where old.item_id = any($1) and not exists (
-                   select 1 from unnest($2::bigint[], $3::bigint[]) as new (item_id, title_id)
-                   where new.item_id = old.item_id and new.title_id = old.title_id)"#,
+            r#"delete from item_title where item_id = any($1)
+               and (item_id, title_id) not in (select * from unnest($2::bigint[], $3::bigint[]))"#,
             known,
             &items,
             &titles,

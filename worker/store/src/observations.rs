@@ -1,5 +1,6 @@
 //! Observations: what was last known to be true at a server, for one account and item.
 
+use futures::TryStreamExt as _;
 use jiff::Timestamp;
 use jiff_sqlx::Timestamp as Stamp;
 use watchstate_domain::item::ItemState;
@@ -134,14 +135,11 @@ pub async fn forget_expected(connection: &mut Connection, account_id: i64, items
 /// The numbers of a library as the observations of an account have them. Un-plays that are held count as the server tells them.
 pub async fn numbers(connection: &mut Connection, account_id: i64, library_id: i64) -> Result<Numbers> {
     let row = sqlx::query!(
-        r#"select count(*) as "total!", count(*) filter (where o.played and waiting.item_id is null) as "played!",
-               count(*) filter (where o.position_ms > 0) as "resumable!"
+        r#"select count(*) as "total!", count(*) filter (where o.position_ms > 0) as "resumable!",
+               count(*) filter (where o.played and o.item_id not in (
+                   select pi.item_id from plan p join plan_item pi on pi.plan_id = p.id where p.account_id = $1 and p.state = 'held')) as "played!"
            from item i
            join observation o on o.item_id = i.id and o.account_id = $1 and o.gone_at is null
-           left join lateral (
-               select pi.item_id from plan p join plan_item pi on pi.plan_id = p.id
-               where p.account_id = $1 and p.state = 'held' and pi.item_id = i.id limit 1
-           ) waiting on o.played
            where i.library_id = $2 and i.kind <> 'show'"#,
         account_id,
         library_id,
@@ -163,26 +161,31 @@ pub async fn played_total(connection: &mut Connection, account_id: i64) -> Resul
 }
 
 /// Marks as gone what a full read of a library didn't show to the account. Nothing is concluded from it but that the next sight is a first sight.
-/// Returns how many.
+/// Returns how many. What was seen is asked for item by item: as a list it would be as long as the library.
 pub async fn mark_gone(
     connection: &mut Connection,
     account_id: i64,
     library_id: i64,
-    seen: &[i64],
+    was_seen: impl Fn(i64) -> bool,
     now: Timestamp,
 ) -> Result<u64> {
-    let gone = sqlx::query_scalar!(
-        r#"update observation o set gone_at = $4
-           from item i
-           where o.account_id = $1 and o.gone_at is null and i.id = o.item_id and i.library_id = $2
-               and not exists (select 1 from unnest($3::bigint[]) as seen (id) where seen.id = o.item_id)
-           returning o.item_id"#,
+    let gone: Vec<i64> = sqlx::query_scalar!(
+        r#"select o.item_id from item i join observation o on o.item_id = i.id and o.account_id = $1 and o.gone_at is null
+           where i.library_id = $2"#,
         account_id,
         library_id,
-        seen,
-        bind(now),
     )
-    .fetch_all(&mut *connection)
+    .fetch(&mut *connection)
+    .try_filter(|item_id| std::future::ready(!was_seen(*item_id)))
+    .try_collect()
+    .await?;
+    sqlx::query!(
+        "update observation set gone_at = $3 where account_id = $1 and item_id = any($2)",
+        account_id,
+        &gone,
+        bind(now)
+    )
+    .execute(&mut *connection)
     .await?;
     sqlx::query!(
         r#"update item i set gone_at = $2

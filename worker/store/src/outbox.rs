@@ -11,6 +11,7 @@ use watchstate_domain::watch::{Position, Watch};
 use watchstate_domain::write::{Agreed, Wanted};
 
 use crate::observations::Row;
+use crate::registry::Account;
 use crate::stamp::{big, bind, unsigned};
 use crate::{Connection, Result, StoreError};
 
@@ -34,19 +35,19 @@ pub struct Candidate {
 }
 
 /// Up to `limit` items of an account behind `after`, in order, at which something differs. A coarse sieve; [`watchstate_domain::write::difference`] decides.
-pub async fn differing(connection: &mut Connection, account_id: i64, after: i64, limit: i64) -> Result<Vec<i64>> {
+pub async fn differing(connection: &mut Connection, account: &Account, after: i64, limit: i64) -> Result<Vec<i64>> {
     let rows = sqlx::query_scalar!(
         r#"select distinct o.item_id
-           from account a
-           join observation o on o.account_id = a.id and o.gone_at is null
-           join item_title it on it.item_id = o.item_id
-           join watch_state w on w.person_id = a.person_id and w.title_id = it.title_id
-           where a.id = $1 and o.item_id > $2 and (
+           from watch_state w
+           join item_title it on it.title_id = w.title_id
+           join observation o on o.item_id = it.item_id and o.account_id = $1 and o.gone_at is null
+           where w.person_id = $2 and o.item_id > $3 and (
                (w.marked_at is not null and w.played <> o.played)
                or (w.played and o.position_ms > 0)
                or (not w.played and w.position_ms > 0 and w.position_ms <> o.position_ms))
-           order by o.item_id limit $3"#,
-        account_id,
+           order by o.item_id limit $4"#,
+        account.id,
+        account.person_id,
         after,
         limit,
     )
@@ -164,7 +165,8 @@ pub async fn enqueue(
         r#"insert into outbox (account_id, item_id, want, want_at, want_position_ms, version, state, next_try_at, enqueued_at, run_id, told_at)
            select $1, new.item_id, new.want, new.want_at, new.position, new.version, 'pending', coalesce(new.due_at, $2), $2, $3, new.told_at
            from unnest($4::bigint[], $5::text[], $6::timestamptz[], $7::bigint[], $8::bigint[], $9::timestamptz[], $10::timestamptz[])
-               as new (item_id, want, want_at, position, version, due_at, told_at)
+               as new (item_id, want, want_at, position, version, due_at, told_at),
+               (select from account where id = $1 for key share) as held
            on conflict (account_id, item_id) where state in ('pending', 'dead') do update set
                want = excluded.want, want_at = excluded.want_at, want_position_ms = excluded.want_position_ms, version = excluded.version,
                state = case when outbox.version <> excluded.version then 'pending' else outbox.state end,

@@ -1,6 +1,6 @@
 //! Titles and the ids that name them: loading what a batch of items may mean, storing what matching found.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use watchstate_domain::ids::{ExternalId, Ids, Kind};
@@ -30,25 +30,33 @@ pub async fn load(connection: &mut Connection, wanted: &Wanted) -> Result<Catalo
     let paths = by_path(connection, &wanted.paths).await?;
     let linked: Vec<i64> =
         wanted.linked.iter().chain(paths.iter().map(|(_, _, title)| title)).map(|title| title.0).collect();
+    // In the order of the index, neighbours are found on the same page of it.
+    let mut ids: Vec<&(Kind, ExternalId)> = wanted.ids.iter().collect();
+    ids.sort_unstable_by_key(|(kind, id)| (&id.value, id.provider.as_str(), kind.as_str()));
+    ids.dedup();
     let rows = sqlx::query!(
-        r#"with found as (
-               select e.title_id as id
+        r#"with named as (
+               select e.title_id as id, false as linked
                from unnest($1::text[], $2::text[], $3::text[]) as w (kind, provider, value)
                join external_id e on e.value = w.value and e.provider = w.provider and e.kind = w.kind
-               union
-               select t.id
+               union all
+               select t.id, false
                from unnest($4::bigint[], $5::integer[], $6::integer[]) as w (show_id, season, episode)
                join title t on t.show_id = w.show_id and t.season = w.season and t.episode = w.episode
-               union
-               select unnest($7::bigint[])
+               union all
+               select unnest($7::bigint[]), true
+           ), found as (
+               select id, bool_or(linked) as linked from named group by id
            )
            select t.id, t.kind, t.show_id, t.season, t.episode,
-               (select coalesce(array_agg(e.provider || ':' || e.value), '{}') from external_id e where e.title_id = t.id) as "ids!",
-               (select count(*) from item_title it join item i on i.id = it.item_id where it.title_id = t.id and i.gone_at is null) as "tellers!"
+               case when found.linked then (
+                   select count(*) from item_title it
+                   cross join lateral (select from item i where i.id = it.item_id and i.gone_at is null limit 1) there
+                   where it.title_id = t.id) end as tellers
            from found join title t on t.id = found.id"#,
-        &wanted.ids.iter().map(|(kind, _)| kind.as_str().to_owned()).collect::<Vec<_>>(),
-        &wanted.ids.iter().map(|(_, id)| id.provider.as_str().to_owned()).collect::<Vec<_>>(),
-        &wanted.ids.iter().map(|(_, id)| id.value.clone()).collect::<Vec<_>>(),
+        &ids.iter().map(|(kind, _)| kind.as_str().to_owned()).collect::<Vec<_>>(),
+        &ids.iter().map(|(_, id)| id.provider.as_str().to_owned()).collect::<Vec<_>>(),
+        &ids.iter().map(|(_, id)| id.value.clone()).collect::<Vec<_>>(),
         &wanted.places.iter().map(|place| place.show.0).collect::<Vec<_>>(),
         &wanted.places.iter().map(|place| int(place.season)).collect::<Vec<_>>(),
         &wanted.places.iter().map(|place| int(place.episode)).collect::<Vec<_>>(),
@@ -56,23 +64,37 @@ pub async fn load(connection: &mut Connection, wanted: &Wanted) -> Result<Catalo
     )
     .fetch_all(&mut *connection)
     .await?;
+    let mut ids = ids_of(connection, &rows.iter().map(|row| row.id).collect::<Vec<_>>()).await?;
     let mut titles = Vec::with_capacity(rows.len());
     for row in rows {
         titles.push(Title {
             id: TitleId(row.id),
             kind: row.kind.parse().map_err(|_| inconsistent("title", "kind", &row.kind))?,
-            ids: row.ids.iter().map(|id| parse_id(id)).collect::<Result<Ids>>()?,
+            ids: ids.remove(&row.id).unwrap_or_default(),
             numbering: match (row.show_id, row.season, row.episode) {
                 (Some(show), Some(season), Some(episode)) => {
                     Some(Numbering { show: TitleId(show), season: number(season), episode: number(episode) })
                 }
                 _ => None,
             },
-            tellers: u32::try_from(row.tellers).unwrap_or(u32::MAX),
+            tellers: row.tellers.map_or(u32::MAX, |tellers| u32::try_from(tellers).unwrap_or(u32::MAX)),
         });
     }
     let fresh = reserve(connection, wanted.fresh).await?;
     Ok(Catalogue::new(titles, paths, fresh.into_iter()))
+}
+
+/// The ids that name these titles.
+async fn ids_of(connection: &mut Connection, titles: &[i64]) -> Result<HashMap<i64, Ids>> {
+    let rows = sqlx::query!("select title_id, provider, value from external_id where title_id = any($1)", titles)
+        .fetch_all(connection)
+        .await?;
+    let mut ids: HashMap<i64, Ids> = HashMap::with_capacity(titles.len());
+    for row in rows {
+        let provider = row.provider.parse().map_err(|_| inconsistent("external_id", "provider", &row.provider))?;
+        ids.entry(row.title_id).or_default().insert(ExternalId { provider, value: row.value });
+    }
+    Ok(ids)
 }
 
 /// Keeps titles from being joined away until the transaction ends. Returns how many are still there.
@@ -175,7 +197,7 @@ pub async fn save(connection: &mut Connection, changes: &Changes, names: &[Namin
         join(connection, *from, *into).await?;
     }
     forget(connection, &changes.forgotten).await?;
-    let names: std::collections::HashMap<TitleId, &Naming> = names.iter().map(|naming| (naming.id, naming)).collect();
+    let names: HashMap<TitleId, &Naming> = names.iter().map(|naming| (naming.id, naming)).collect();
     let created = &changes.created;
     let naming = |title: &Title| names.get(&title.id).copied();
     sqlx::query!(
@@ -195,11 +217,14 @@ pub async fn save(connection: &mut Connection, changes: &Changes, names: &[Namin
     )
     .execute(&mut *connection)
     .await?;
-    let ids: Vec<(TitleId, ExternalId)> = created
+    let mut ids: Vec<(TitleId, ExternalId)> = created
         .iter()
         .flat_map(|title| title.ids.iter().map(|id| (title.id, id)))
         .chain(changes.learned.iter().cloned())
         .collect();
+    ids.sort_unstable_by(|(_, one), (_, other)| {
+        (&one.value, one.provider.as_str()).cmp(&(&other.value, other.provider.as_str()))
+    });
     learn(connection, &ids).await?;
     if changes.numbered.is_empty() {
         return Ok(());
@@ -325,12 +350,6 @@ async fn contradict(connection: &mut Connection, one: i64, other: i64) -> Result
     .fetch_one(connection)
     .await?;
     Ok(contradiction)
-}
-
-fn parse_id(text: &str) -> Result<ExternalId> {
-    let (provider, value) = text.split_once(':').ok_or_else(|| inconsistent("external_id", "provider", text))?;
-    let provider = provider.parse().map_err(|_| inconsistent("external_id", "provider", provider))?;
-    Ok(ExternalId { provider, value: value.to_owned() })
 }
 
 fn inconsistent(table: &'static str, column: &'static str, found: &str) -> StoreError {

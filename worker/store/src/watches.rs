@@ -217,9 +217,8 @@ pub async fn save_histories(connection: &mut Connection, person_id: i64, told: &
     let firsts = stamps(|viewing| viewing.first);
     if !known.is_empty() {
         sqlx::query!(
-            r#"delete from play old where old.person_id = $1 and old.title_id = any($2) and not exists (
-                   select 1 from unnest($3::bigint[], $4::timestamptz[]) as new (title_id, first_at)
-                   where new.title_id = old.title_id and new.first_at = old.first_at)"#,
+            r#"delete from play where person_id = $1 and title_id = any($2)
+               and (title_id, first_at) not in (select * from unnest($3::bigint[], $4::timestamptz[]))"#,
             person_id,
             &known,
             &titles,
