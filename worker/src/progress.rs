@@ -44,7 +44,9 @@ impl Progress {
             bar.set_style(style);
         }
         let bar = self.bars.add(bar);
-        bar.enable_steady_tick(Duration::from_millis(250));
+        if self.shown {
+            bar.enable_steady_tick(Duration::from_millis(250));
+        }
         Bar(bar)
     }
 }
