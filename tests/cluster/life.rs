@@ -13,7 +13,6 @@ use tokio::time::timeout;
 use watchstate_crds::MediaServer;
 use watchstate_tests::world::{Flavor, World};
 
-use crate::cluster::PATIENCE;
 use crate::films::*;
 use crate::installation::Installation;
 use crate::path::BY_HAND;
@@ -135,14 +134,14 @@ async fn a_deleted_server_leaves_the_registry_and_its_history_stays() -> Result<
     let (installation, [jellyfin, emby]) = two("deleted").await?;
     watched(&jellyfin, "Heat", "2024-02-01T20:00:00Z");
     installation.run("import").await?;
-    installation.namespace.kubectl(&["delete", "ms", "jellyfin", "--timeout=2m"]).await?.good()?;
+    installation.namespace.kubectl(&["delete", "ms", "jellyfin", "--timeout=30s"]).await?.good()?;
     let began = Instant::now();
     loop {
         let servers = installation.household.worker(&["servers", "list", "-o", "json"]).await?.expect(0)?.stdout;
         if servers.contains("emby") && !servers.contains("jellyfin") {
             break;
         }
-        ensure!(began.elapsed() < PATIENCE, "{servers}");
+        ensure!(began.elapsed() < Duration::from_secs(30), "{servers}");
         // The registry follows by itself, and can only be asked.
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -155,7 +154,7 @@ async fn a_deleted_server_leaves_the_registry_and_its_history_stays() -> Result<
 async fn a_deleted_schedule_takes_its_children_along() -> Result<()> {
     let (installation, _) = two("children").await?;
     installation.available("household-follow").await?;
-    installation.namespace.kubectl(&["delete", "sync", "household", "--timeout=2m"]).await?.good()?;
+    installation.namespace.kubectl(&["delete", "sync", "household", "--timeout=30s"]).await?.good()?;
     installation.namespace.until("household-import", "is gone", gone::<CronJob>).await?;
     installation.namespace.until("household-export", "is gone", gone::<CronJob>).await?;
     installation.namespace.until("household-follow", "is gone", gone::<Deployment>).await?;

@@ -91,12 +91,12 @@ async fn uninstalling_leaves_data_and_definitions_and_nothing_else() -> Result<(
     installation.server("jellyfin", "WebhookRegistered", "True", "Registered").await?;
     let told = || jellyfin.read(|model| model.notifications.plugin.clone()).unwrap_or_default().to_string();
     ensure!(told().contains("watchstate="), "the server sends events: {}", told());
-    installation.namespace.kubectl(&["delete", "sync/household", "ms/emby", "--timeout=2m"]).await?.good()?;
+    installation.namespace.kubectl(&["delete", "sync/household", "ms/emby", "--timeout=30s"]).await?.good()?;
     helm_alone(&["uninstall", "watchstate", "--wait", "--namespace", &installation.namespace.name]).await?.good()?;
 
     ensure!(!told().contains("watchstate="), "the server sends no events any more: {}", told());
     // Nobody is there to let it go.
-    installation.namespace.kubectl(&["delete", "ms/jellyfin", "--timeout=1m"]).await?.good()?;
+    installation.namespace.kubectl(&["delete", "ms/jellyfin", "--timeout=10s"]).await?.good()?;
     let kinds =
         "deployments,statefulsets,services,cronjobs,jobs,roles,rolebindings,poddisruptionbudgets,leases,ms,sync";
     let left = installation.namespace.kubectl(&["get", kinds, "-o", "name"]).await?.good()?;

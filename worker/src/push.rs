@@ -1,7 +1,7 @@
 //! Draining the outbox of a server: check what is there now, in batches; write what still differs; record both.
 //!
 //! Whoever does this holds the server's write lane, so nothing is done twice. What is going to be written is noted before it is sent: a process
-//! that is killed in between finds its own write as an echo, not as a play. While one batch is being written the next is prepared.
+//! that is killed in between finds its own write as an echo, not as a play. While one batch is being written, the one before is recorded and the next prepared.
 
 use std::collections::HashSet;
 
