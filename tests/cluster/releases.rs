@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use serde_json::json;
 use watchstate_tests::world::Flavor;
@@ -176,10 +175,12 @@ async fn the_chart_brings_a_postgres_and_its_own_test_passes() -> Result<()> {
     let said = namespace.kubectl(&["get", "secret", "watchstate-postgres", "-o", "jsonpath={.data.password}"]).await?;
     ensure!(said.good()? == password, "the password is kept");
     namespace.kubectl(&["delete", "pod", "watchstate-postgres-0"]).await?.good()?;
-    let ready = |set: Option<&StatefulSet>| {
-        set.and_then(|set| set.status.as_ref()).is_some_and(|status| status.ready_replicas == Some(1))
+    // The new pod itself: right after the old one is gone, the StatefulSet still counts that one as ready.
+    let ready = |pod: Option<&Pod>| {
+        let conditions = pod.and_then(|pod| pod.status.as_ref()?.conditions.as_ref());
+        conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"))
     };
-    namespace.until("watchstate-postgres", "is ready", ready).await?;
+    namespace.until("watchstate-postgres-0", "is ready", ready).await?;
     let test = helm_alone(&["test", "watchstate", "--namespace", &namespace.name, "--timeout", "5m"]).await?;
     ensure!(test.ok, "{}\n{}", test.stderr, namespace.story().await);
     Ok(())
