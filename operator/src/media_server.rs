@@ -17,7 +17,6 @@ pub mod status;
 mod testing;
 mod watching;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -170,8 +169,8 @@ async fn sweeping(context: &Context, servers: &Store<MediaServer>, gone: &Notify
             () = stop.cancelled() => return,
         };
         let (true, Ok(store)) = (ready, context.database.store()) else { continue };
-        let there: BTreeSet<String> = servers.state().iter().map(|server| server.name_any()).collect();
-        match goodbye::sweep(&store, &there).await {
+        let there = || servers.state().iter().map(|server| server.name_any()).collect();
+        match goodbye::sweep(&store, there).await {
             Ok(swept) if swept.is_empty() => {}
             Ok(swept) => tracing::info!("gone from the registry: {}", swept.join(", ")),
             Err(error) => tracing::warn!("the registry couldn't be swept: {}", redact::chain(&error)),

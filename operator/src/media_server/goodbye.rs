@@ -99,15 +99,20 @@ async fn reached(context: &Context, server: &MediaServer) -> Result<Arc<dyn Clie
     answer.client.ok_or(answer.findings.authenticated.message)
 }
 
-/// Sweeps out of the registry what has no resource any more. History stays. `there`: the names of all resources.
-pub async fn sweep(store: &Store, there: &BTreeSet<String>) -> Result<Vec<String>, StoreError> {
+/// Sweeps out of the registry what has no resource any more. History stays. `there` tells the names of all resources. It is asked after the registry was
+/// read, so that it knows what was registered meanwhile, and again while what shall go is held: one that is made anew by the same name is registered
+/// after us.
+pub async fn sweep(store: &Store, there: impl Fn() -> BTreeSet<String>) -> Result<Vec<String>, StoreError> {
     let mut transaction = store.begin().await?;
-    let mut swept = Vec::new();
-    for server in registry::servers(&mut transaction).await? {
-        if !there.contains(&server.name) {
-            registry::remove_server(&mut transaction, &server.name).await?;
-            swept.push(server.name);
-        }
+    let registered = registry::servers(&mut transaction).await?;
+    let known = there();
+    let gone: Vec<String> =
+        registered.into_iter().map(|server| server.name).filter(|name| !known.contains(name)).collect();
+    let mut swept = registry::hold_servers(&mut transaction, &gone).await?;
+    let known = there();
+    swept.retain(|name| !known.contains(name));
+    for name in &swept {
+        registry::remove_server(&mut transaction, name).await?;
     }
     transaction.commit().await?;
     Ok(swept)

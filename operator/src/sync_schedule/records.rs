@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use watchstate_crds::SyncSchedule;
 use watchstate_projection::policy;
-use watchstate_store::{Connection, Store, StoreError, registry};
+use watchstate_store::{Connection, StoreError, registry};
 
 use super::selection::Selected;
 use super::status::Records;
@@ -38,17 +38,24 @@ pub async fn register(
     .await
 }
 
-/// Takes all schedules out of the registry that aren't known. `known` is asked after the registry was read: what was put there meanwhile is in it.
-pub async fn sweep(database: &Database, known: impl FnOnce() -> BTreeSet<String>) -> Result<(), Error> {
-    ask(database, async move |connection| {
-        let registered = registry::schedules(connection).await?;
-        let known = known();
-        for (name, _) in registered.into_iter().filter(|(name, _)| !known.contains(name)) {
-            registry::remove_schedule(connection, &name).await?;
+/// Takes all schedules out of the registry that aren't known. `known` is asked after the registry was read, so that it tells of what was put there
+/// meanwhile, and again while what shall go is held.
+pub async fn sweep(database: &Database, known: impl Fn() -> BTreeSet<String>) -> Result<(), Error> {
+    let store = database.store()?;
+    let sweeping = async {
+        let mut transaction = store.begin().await?;
+        let registered = registry::schedules(&mut transaction).await?;
+        let there = known();
+        let gone: Vec<String> =
+            registered.into_iter().map(|(name, _)| name).filter(|name| !there.contains(name)).collect();
+        let held = registry::hold_schedules(&mut transaction, &gone).await?;
+        let there = known();
+        for name in held.iter().filter(|name| !there.contains(*name)) {
+            registry::remove_schedule(&mut transaction, name).await?;
         }
-        Ok(())
-    })
-    .await
+        Ok(transaction.commit().await?)
+    };
+    in_time(sweeping).await
 }
 
 /// What its runs left.
@@ -70,12 +77,16 @@ async fn ask<T>(
     database: &Database,
     question: impl AsyncFnOnce(&mut Connection) -> Result<T, StoreError>,
 ) -> Result<T, Error> {
-    let store: Store = database.store()?;
-    let answer = async {
+    let store = database.store()?;
+    let answering = async {
         let mut connection = store.acquire().await?;
         question(&mut connection).await
     };
-    match tokio::time::timeout(PATIENCE, answer).await {
+    in_time(answering).await
+}
+
+async fn in_time<T>(answering: impl Future<Output = Result<T, StoreError>>) -> Result<T, Error> {
+    match tokio::time::timeout(PATIENCE, answering).await {
         Ok(answer) => Ok(answer?),
         Err(_) => Err(Away.into()),
     }

@@ -1,12 +1,19 @@
 //! What becomes of MediaServers: from a resource to a registered server, and back.
 
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::{Value, json};
 use watchstate_operator::context::Context;
 use watchstate_operator::database::Database;
 use watchstate_operator::lease::Candidate;
+use watchstate_operator::media_server::goodbye;
+use watchstate_operator::media_server::registry::{Projection, project};
 use watchstate_runtime::admin::Readiness;
 use watchstate_runtime::clock::Clock;
-use watchstate_store::registry;
+use watchstate_store::Store;
+use watchstate_store::registry::{self, WantedServer};
 use watchstate_store::wake::Channel;
 use watchstate_tests::plex_tv::PlexTv;
 use watchstate_tests::server::SimServer;
@@ -405,15 +412,7 @@ async fn a_server_without_its_resource_is_swept_out_of_the_registry_and_history_
     let server = with_jellyfin(&house).await;
     // One that went while nobody was there.
     let mut connection = house.store.as_ref().unwrap().acquire().await.unwrap();
-    let mut left = watchstate_operator::media_server::registry::wanted(
-        &serde_json::from_value(json!({
-            "apiVersion": "watchstate.dev/v1alpha1", "kind": "MediaServer", "metadata": { "name": "left" },
-            "spec": { "type": "Plex", "url": "http://left" },
-        }))
-        .unwrap(),
-        &vec![("anna".to_owned(), "anna".to_owned())],
-        None,
-    );
+    let mut left = unasked("left");
     left.webhook_token_sha256 = Some(vec![0; 32]);
     registry::put_server(&mut connection, &left, house.context.clock.now()).await.unwrap();
     house.server("jellyfin", &jellyfin(&server, &json!({})));
@@ -434,6 +433,56 @@ async fn a_server_without_its_resource_is_swept_out_of_the_registry_and_history_
     house.api.delete("mediaservers", "jellyfin");
     gone(&[]).await;
     house.stop().await;
+}
+
+/// What the registry shall hold of a server that nobody has asked yet.
+fn unasked(name: &str) -> WantedServer {
+    let spec = json!({ "type": "Plex", "url": "http://plex" });
+    let kind = json!({ "apiVersion": "watchstate.dev/v1alpha1", "kind": "MediaServer", "metadata": { "name": name }, "spec": spec });
+    let server = serde_json::from_value(kind).unwrap();
+    watchstate_operator::media_server::registry::wanted(&server, &vec![("anna".to_owned(), "anna".to_owned())], None)
+}
+
+#[tokio::test]
+async fn a_server_that_is_registered_while_the_registry_waits_to_be_swept_stays() {
+    let database = watchstate_tests::postgres::database().await.unwrap();
+    let narrow = Store::connect(&database.url, 1).await.unwrap();
+    narrow.migrate().await.unwrap();
+    let mut only = narrow.acquire().await.unwrap();
+    let there = Mutex::new(BTreeSet::new());
+    let mut sweeping = Box::pin(goodbye::sweep(&narrow, || there.lock().unwrap().clone()));
+    assert!(futures::poll!(&mut sweeping).is_pending(), "it waits for a connection");
+    there.lock().unwrap().insert("new".to_owned());
+    registry::put_server(&mut only, &unasked("new"), Clock::system().now()).await.unwrap();
+    drop(only);
+    assert_eq!(sweeping.await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_server_that_is_made_anew_while_the_earlier_is_swept_is_registered() {
+    let database = watchstate_tests::postgres::database().await.unwrap();
+    let store = Store::connect(&database.url, 4).await.unwrap();
+    store.migrate().await.unwrap();
+    let now = Clock::system().now();
+    let projection = || Projection { wanted: unasked("plex"), findings: None, fresh: true };
+    for _ in 0..20 {
+        project(&store, &projection(), now).await.unwrap();
+        let anew = Mutex::new(None);
+        let asked = AtomicUsize::new(0);
+        let there = || {
+            if asked.fetch_add(1, Ordering::Relaxed) == 1 {
+                let store = store.clone();
+                let registering = async move { project(&store, &projection(), now).await };
+                *anew.lock().unwrap() = Some(tokio::spawn(registering));
+            }
+            BTreeSet::new()
+        };
+        assert_eq!(goodbye::sweep(&store, there).await.unwrap(), ["plex"]);
+        let registering = anew.lock().unwrap().take().unwrap();
+        assert!(registering.await.unwrap().unwrap(), "it is written, since nothing is there");
+        let servers = registry::servers(&mut store.acquire().await.unwrap()).await.unwrap();
+        assert_eq!(servers.len(), 1);
+    }
 }
 
 #[tokio::test]

@@ -216,12 +216,12 @@ pub struct Registered {
     pub webhook_token_sha256: Option<Vec<u8>>,
 }
 
-/// A server by its name, with all that belongs to it.
+/// A server by its name, with all that belongs to it. Until the transaction ends nobody takes it out.
 pub async fn registered(connection: &mut Connection, name: &str) -> Result<Option<Registered>> {
     let row = sqlx::query!(
         r#"select id, name, kind, url, policy as "policy: Json<ServerPolicy>", remote_id, remote_name, version, clock_offset_ms, contacted_at,
                webhook_token_sha256
-           from server where name = $1"#,
+           from server where name = $1 for key share"#,
         name,
     )
     .fetch_optional(&mut *connection)
@@ -364,6 +364,13 @@ pub async fn put_server(connection: &mut Connection, wanted: &WantedServer, now:
     Ok(id)
 }
 
+/// Those of the named servers that are registered. Until the transaction ends, whoever registers one of them anew waits.
+pub async fn hold_servers(connection: &mut Connection, names: &[String]) -> Result<Vec<String>> {
+    Ok(sqlx::query_scalar!("select name from server where name = any($1) order by name for update", names)
+        .fetch_all(connection)
+        .await?)
+}
+
 /// Takes a server out of the registry, with its accounts, items and observations. Titles, states and history stay.
 pub async fn remove_server(connection: &mut Connection, name: &str) -> Result<bool> {
     let removed = sqlx::query!("delete from server where name = $1", name).execute(connection).await?.rows_affected();
@@ -388,6 +395,13 @@ pub async fn put_schedule(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Those of the named schedules that are registered. Until the transaction ends, whoever registers one of them anew waits.
+pub async fn hold_schedules(connection: &mut Connection, names: &[String]) -> Result<Vec<String>> {
+    Ok(sqlx::query_scalar!("select name from schedule where name = any($1) order by name for update", names)
+        .fetch_all(connection)
+        .await?)
 }
 
 /// Takes a schedule out of the registry.
