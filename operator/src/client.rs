@@ -1,19 +1,29 @@
-//! The client of the API server, with each of its requests counted.
+//! The client of the API server: each of its requests is counted, and none but a watch waits for long.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use http::{Method, Request, Response};
 use kube::client::{Body, ClientBuilder};
 use kube::{Client, Config};
-use tower::{Layer, Service};
+use tower::{BoxError, Layer, Service};
 use watchstate_runtime::metrics::{ApiRequest, Metrics};
+
+/// An answer that doesn't begin within this is none. A request that waits holds up its pass, and with it everything else about that object; by default,
+/// for five minutes.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A client for a cluster.
 pub fn counted(config: Config, metrics: Arc<Metrics>) -> Result<Client, kube::Error> {
     Ok(ClientBuilder::try_from(config)?.with_layer(&Counting(metrics)).build())
 }
+
+/// No answer began in time.
+#[derive(Debug, thiserror::Error)]
+#[error("the API server gave no answer within {} s", PATIENCE.as_secs())]
+struct Silent;
 
 /// Counts requests by method and code.
 #[derive(Clone)]
@@ -35,7 +45,7 @@ struct Counted<S> {
 
 impl<S, B> Service<Request<Body>> for Counted<S>
 where
-    S: Service<Request<Body>, Response = Response<B>>,
+    S: Service<Request<Body>, Response = Response<B>, Error = BoxError>,
     S::Future: Send + 'static,
 {
     type Response = S::Response;
@@ -49,14 +59,25 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let method = word(request.method());
         let metrics = self.metrics.clone();
+        // The answer to a watch begins with the first thing that happens.
+        let limited = !is_watch(&request);
         let answering = self.inner.call(request);
         Box::pin(async move {
-            let answer = answering.await;
+            let answer = if limited {
+                tokio::time::timeout(PATIENCE, answering).await.unwrap_or_else(|_| Err(Silent.into()))
+            } else {
+                answering.await
+            };
             let code = answer.as_ref().map_or("0", |answer| digits(answer.status().as_u16()));
             metrics.api_requests_total.inc(&ApiRequest { method, code });
             answer
         })
     }
+}
+
+fn is_watch(request: &Request<Body>) -> bool {
+    let query = request.uri().query().unwrap_or_default();
+    url::form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "watch" && value == "true")
 }
 
 /// A closed set.
@@ -92,5 +113,29 @@ fn digits(code: u16) -> &'static str {
         300..400 => "3xx",
         400..500 => "4xx",
         _ => "5xx",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+    use k8s_openapi::api::core::v1::Pod;
+    use kube::Api;
+    use kube::api::{ListParams, WatchParams};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_is_not_answered_ends_and_a_watch_goes_on() {
+        let silent = tower::service_fn(|_: Request<Body>| async {
+            std::future::pending::<Result<Response<Body>, BoxError>>().await
+        });
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let pods: Api<Pod> = Api::namespaced(Client::new(Counting(metrics.clone()).layer(silent), "media"), "media");
+        let listing = pods.list(&ListParams::default()).await.unwrap_err();
+        assert!(watchstate_runtime::redact::chain(&listing).contains("no answer within 30 s"), "{listing:?}");
+        assert_eq!(metrics.api_requests_total.get(&ApiRequest { method: "GET", code: "0" }), 1);
+        let params = WatchParams::default();
+        let watching = tokio::time::timeout(PATIENCE * 3, pods.watch(&params, "0").map(drop)).await;
+        assert!(watching.is_err(), "it waits for what happens");
     }
 }
