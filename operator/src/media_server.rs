@@ -28,7 +28,7 @@ use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
 use kube::runtime::controller::{self, Action, Config};
 use kube::runtime::reflector::{self, Store};
-use kube::runtime::watcher::{self, watcher};
+use kube::runtime::watcher;
 use kube::runtime::{Controller, Predicate, PredicateConfig, WatchStreamExt, predicates};
 use kube::{Api, ResourceExt};
 use tokio::sync::Notify;
@@ -89,8 +89,7 @@ pub async fn controller(context: Arc<Context>, stop: CancellationToken) {
     let api = Api::<MediaServer>::namespaced(context.client.clone(), &context.namespace);
     let mut noticed = Noticed::new(shared.memory.clone(), gone.clone(), told);
     let ours = shared.clone();
-    let changes = watcher(api, watched::all())
-        .default_backoff()
+    let changes = watched::watch(api, watched::all())
         .modify(watched::lean)
         .reflect(writer)
         .inspect_ok(move |event| {
@@ -110,8 +109,7 @@ pub async fn controller(context: Arc<Context>, stop: CancellationToken) {
     // Of Secrets only the metadata is watched, so that none is held in memory that is none of ours; those that are needed are read when they change.
     let secrets = Api::<PartialObjectMeta<Secret>>::namespaced(context.client.clone(), &context.namespace);
     let (shown, mut listed) = (shared.secrets.clone(), false);
-    let secrets = watcher(secrets, watched::all())
-        .default_backoff()
+    let secrets = watched::watch(secrets, watched::all())
         .inspect_ok(move |event| shown.notice(secrets::KIND, event, |secret| Some(secret.name_any())))
         .try_filter(move |event| {
             // Passes wait until all are listed: what is there at first is no change.
@@ -124,6 +122,7 @@ pub async fn controller(context: Arc<Context>, stop: CancellationToken) {
     let working = Controller::for_stream(changes, servers.clone())
         .with_config(Config::default().concurrency(CONCURRENCY))
         .watches_stream(secrets, move |secret| naming(&known.state(), &secret.name_any()))
+        .trigger_backoff(watched::EachByItself)
         .reconcile_all_on(context.database.returns())
         .reconcile_on(household)
         .graceful_shutdown_on(stop.clone().cancelled_owned())

@@ -39,7 +39,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::core::PartialObjectMeta;
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::watcher::{self, watcher};
+use kube::runtime::watcher;
 use kube::runtime::{Controller, Predicate, PredicateConfig, WatchStreamExt, predicates};
 use kube::{Api, Client, Resource, ResourceExt};
 use tokio::sync::{Notify, watch};
@@ -95,8 +95,7 @@ pub async fn controller(context: Arc<Context>, stop: CancellationToken) {
     });
     let (schedules, writer) = reflector::store();
     let (left, told) = (gone.clone(), shared.clone());
-    let changes = watcher(Api::<SyncSchedule>::namespaced(client.clone(), &namespace), watched::all())
-        .default_backoff()
+    let changes = watched::watch(Api::<SyncSchedule>::namespaced(client.clone(), &namespace), watched::all())
         .modify(watched::lean)
         .reflect(writer)
         .inspect_ok(move |event| {
@@ -115,8 +114,7 @@ pub async fn controller(context: Arc<Context>, stop: CancellationToken) {
         .applied_objects()
         // Our own writes to the status are no reason to look again; users' changes and annotations are.
         .predicate_filter(predicates::generation.combine(predicates::annotations), PredicateConfig::default());
-    let server_changes = watcher(Api::<MediaServer>::namespaced(client.clone(), &namespace), watched::all())
-        .default_backoff()
+    let server_changes = watched::watch(Api::<MediaServer>::namespaced(client.clone(), &namespace), watched::all())
         .modify(|server| {
             watched::lean(server);
             selection::leave_what_matters(server);
@@ -145,7 +143,10 @@ pub async fn controller(context: Arc<Context>, stop: CancellationToken) {
         .watches_stream(noticed(children::JOB, metadata::<Job>(&client, &namespace), ours.clone(), known), |job| {
             labelled(&job)
         })
-        .watches(metadata::<Pod>(&client, &namespace), ours, |pod| labelled(&pod))
+        .watches_stream(watched::watch(metadata::<Pod>(&client, &namespace), ours).touched_objects(), |pod| {
+            labelled(&pod)
+        })
+        .trigger_backoff(watched::EachByItself)
         .reconcile_all_on(context.database.returns())
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(reconcile, failed, shared)
@@ -197,8 +198,7 @@ where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Send + Sync + 'static,
 {
     let known = known.clone();
-    watcher(api, ours)
-        .default_backoff()
+    watched::watch(api, ours)
         .inspect_ok(move |event| known.notice(kind, event, |child| child.labels().get(labels::SCHEDULE).cloned()))
         .touched_objects()
 }

@@ -2,11 +2,16 @@
 //! version needn't read it again.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use kube::runtime::watcher::{Config, Event};
-use kube::{Resource, ResourceExt};
+use futures::Stream;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::utils::Backoff;
+use kube::runtime::watcher::{self, Config, Event};
+use kube::{Api, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 /// Longer nobody waits for what watches tell.
@@ -16,6 +21,31 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// that come and go.
 pub fn all() -> Config {
     Config::default().page_size(50)
+}
+
+/// What happens to the objects of a kind. After an error the watch backs off, and no other with it.
+pub fn watch<K>(api: Api<K>, config: Config) -> impl Stream<Item = Result<Event<K>, watcher::Error>> + Send + 'static
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    watcher::watcher(api, config).default_backoff()
+}
+
+/// How long a controller waits after an error of one of its watches: not at all, since each [`watch()`] backs off by itself. By default it would look at none of them
+/// meanwhile, longer with each error; six watches of an API server that restarts twice hold it up for minutes.
+#[derive(Debug)]
+pub struct EachByItself;
+
+impl Iterator for EachByItself {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        Some(Duration::ZERO)
+    }
+}
+
+impl Backoff for EachByItself {
+    fn reset(&mut self) {}
 }
 
 /// Takes off an object in memory what nobody reads, and which is the larger part of it.

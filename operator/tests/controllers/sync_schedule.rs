@@ -132,3 +132,19 @@ async fn a_deleted_schedule_leaves_the_registry_without_a_finalizer() {
     }
     working.end().await;
 }
+
+#[tokio::test]
+async fn watches_that_all_begin_anew_hold_up_nothing() {
+    let house = House::new().await;
+    server(&house, "plex");
+    schedule(&house, &json!({ "import": { "schedule": "1 1 1 1 *" } }));
+    let working = Working::on(&house);
+    until(&house, "Ready", "True", "Ready").await;
+    for minute in 2..5 {
+        house.api.expire();
+        let wanted = format!("{minute} 1 1 1 *");
+        schedule(&house, &json!({ "import": { "schedule": wanted } }));
+        house.api.until("cronjobs", "home-import", |cronjob| cronjob["spec"]["schedule"] == wanted.as_str()).await;
+    }
+    working.end().await;
+}
