@@ -125,11 +125,12 @@ impl Model {
     /// The shown films and episodes that an item consists of: itself, or all in a show or season.
     pub fn leaves(&self, id: &str) -> Vec<ItemId> {
         let Some(media) = self.item(id) else { return Vec::new() };
-        let of = |leaf: &&Media| match media.kind {
-            Kind::Movie | Kind::Episode => leaf.id == media.id,
-            Kind::Show => leaf.kind == Kind::Episode && leaf.show.as_ref() == Some(&media.id),
-            Kind::Season => leaf.kind == Kind::Episode && leaf.season_id.as_ref() == Some(&media.id),
+        let folder: fn(&Media) -> Option<&ItemId> = match media.kind {
+            Kind::Movie | Kind::Episode => return vec![media.id.clone()],
+            Kind::Show => |leaf| leaf.show.as_ref(),
+            Kind::Season => |leaf| leaf.season_id.as_ref(),
         };
+        let of = |leaf: &&Media| leaf.kind == Kind::Episode && folder(leaf) == Some(&media.id);
         self.items().filter(of).map(|leaf| leaf.id.clone()).collect()
     }
 

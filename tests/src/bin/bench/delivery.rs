@@ -15,6 +15,7 @@ use watchstate_tests::world::{Flavor, World};
 
 use crate::events::{self, ANNA};
 use crate::floor::Floor;
+use crate::memory;
 
 /// What 99 of 100 writes are to be faster than.
 const AIM: Duration = Duration::from_millis(250);
@@ -72,6 +73,8 @@ pub async fn run(seconds: usize, pace: usize) -> Result<()> {
         took.push(each.collect::<Result<Vec<Duration>>>()?);
     }
     drop(hooks);
+    let peaks = memory::peak(receiver.id()).zip(memory::peak(follower.id()));
+    let (receiving, following) = peaks.context("the kernel doesn't tell the processes' memory")?;
     follower.stop().await?;
     receiver.stop().await?;
 
@@ -89,6 +92,11 @@ pub async fn run(seconds: usize, pace: usize) -> Result<()> {
         println!("    a look at the item of {name}: {}", events::spread(looks));
         println!("    a write to {name}: {}", events::spread(writes));
     }
+    println!(
+        "  resident memory: at most {} MB of the receiver, {} MB of the follower",
+        receiving / 1024,
+        following / 1024
+    );
     let slowest = events::quantile(&mut all, 990);
     println!("  the aim, p99 under {AIM:?}, is {}", if slowest < AIM { "met" } else { "missed" });
     Ok(())

@@ -12,7 +12,7 @@ use watchstate_store::inbox::{self, Received, Verdict};
 use watchstate_tests::household::Household;
 use watchstate_tests::world::{Flavor, World};
 
-use crate::events;
+use crate::{events, memory};
 
 /// Films that the events are of.
 const FILMS: usize = 1_000;
@@ -29,7 +29,7 @@ pub async fn run(count: usize, connections: usize) -> Result<()> {
     let (household, [jellyfin, _]) = events::household(servers, FILMS).await?;
     let bodies = bodies(&jellyfin, count).await?;
     let bytes = bodies.iter().map(String::len).sum::<usize>() / count;
-    let (taken, merged) = receive(&household, bodies, connections).await?;
+    let (taken, merged, peak) = receive(&household, bodies, connections).await?;
 
     let rows = rows(&household).await?;
     ensure!(rows.len() == count, "{} of {count} events are in the inbox", rows.len());
@@ -52,6 +52,7 @@ pub async fn run(count: usize, connections: usize) -> Result<()> {
         rate(singles),
         rate(taken) / rate(singles) * 100.0
     );
+    println!("  its resident memory: at most {} MB", peak / 1024);
     println!("  the aim, {aim:.0} a second, is {}", if rate(taken) >= aim { "met" } else { "missed" });
     Ok(())
 }
@@ -74,8 +75,8 @@ async fn bodies(world: &World, count: usize) -> Result<Vec<String>> {
         .collect()
 }
 
-/// Sends them all: how long it took until all were answered, and until all were merged.
-async fn receive(household: &Household, bodies: Vec<String>, connections: usize) -> Result<(Duration, Duration)> {
+/// Sends them all: how long it took until all were answered, and until all were merged; the most memory that the receiver had, in kB.
+async fn receive(household: &Household, bodies: Vec<String>, connections: usize) -> Result<(Duration, Duration, u64)> {
     let receiver = household.receiver("127.0.0.1:0", &[]).await?;
     let url = household.webhook(&receiver, "jellyfin")?;
     let mut shares: Vec<Vec<String>> = (0..connections).map(|_| Vec::new()).collect();
@@ -103,8 +104,9 @@ async fn receive(household: &Household, bodies: Vec<String>, connections: usize)
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let merged = began.elapsed();
+    let peak = memory::peak(receiver.id()).context("the kernel doesn't tell the receiver's memory")?;
     receiver.stop().await?;
-    Ok((taken, merged))
+    Ok((taken, merged, peak))
 }
 
 /// The rows that the receiver stored, as they were when it stored them.

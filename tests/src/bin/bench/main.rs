@@ -24,7 +24,7 @@ struct Args {
     /// How often each is measured; the median counts
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Films of the large library whose reading is measured for memory; 0 leaves it out
+    /// Films on each server of the large household whose sync is measured for memory; 0 leaves it out
     #[arg(long, default_value_t = 200_000)]
     large: usize,
     /// Events that one receiver makes durable; 0 leaves it out

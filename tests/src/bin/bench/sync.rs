@@ -12,7 +12,7 @@ use watchstate_tests::world::{self, Flavor, TimeSource, World};
 use crate::floor::Floor;
 use crate::memory;
 
-/// Measures so many films, so often, and the memory that it takes to read the large library.
+/// Measures so many films, so often, and the memory that it takes to sync the large library.
 pub async fn run(films: usize, rounds: usize, large: usize) -> Result<()> {
     println!("{films} films on Plex and on Jellyfin, with different histories; {rounds} rounds, loopback");
     let mut measured = Vec::new();
@@ -26,7 +26,7 @@ pub async fn run(films: usize, rounds: usize, large: usize) -> Result<()> {
         let some = resident(large / 10).await?;
         let all = resident(large).await?;
         println!(
-            "peak resident memory of one worker: {} MB at {} items, {} MB at {large} items",
+            "peak resident memory of one worker: {} MB at {} films on each server, {} MB at {large}",
             some / 1024,
             large / 10,
             all / 1024,
@@ -142,13 +142,15 @@ async fn worker(household: &Household, worlds: &[World], arguments: &[&str]) -> 
     Ok((Measured { took, floor: Duration::ZERO, requests, writes }, writes))
 }
 
-/// The peak of the worker's own resident memory, in kB, while it reads a library for the first time.
+/// The peak of the worker's own resident memory, in kB, while it reads two libraries for the first time and writes what differs.
 async fn resident(films: usize) -> Result<u64> {
-    let world = server(Flavor::Jellyfin1011, "jellyfin", films, 1)?;
+    let worlds = [server(Flavor::Plex, "plex", films, 1)?, server(Flavor::Jellyfin1011, "jellyfin", films, 2)?];
     let mut household = Household::new().await?;
-    household.add("jellyfin", world, &[]).await?;
+    for (world, name) in worlds.iter().zip(["plex", "jellyfin"]) {
+        household.add(name, world.clone(), &[]).await?;
+    }
     household.apply().await?.expect(0)?;
-    let mut child = household.spawn(&["import"]).await?;
+    let mut child = household.spawn(&["sync"]).await?;
     let mut peak = 0;
     while child.try_wait()?.is_none() {
         peak = memory::peak(child.id()).unwrap_or_default().max(peak);
