@@ -110,8 +110,9 @@ impl Spool {
         }
         // Numbers of one width sort as they count.
         let path = self.folder.join(format!("{:020}.{READY}", self.next));
-        self.write(&path, &text).map_err(disk(&path))?;
+        // Also when it fails: what it left must not be in the way of the next.
         self.next += 1;
+        self.write(&path, &text).map_err(disk(&path))?;
         self.bytes += bytes;
         self.files.push_back(Batch { path, bytes, events: events.len() as u64 });
         Ok(())
@@ -164,8 +165,12 @@ impl Spool {
         file.write_all(text)?;
         file.as_file().sync_all()?;
         file.persist_noclobber(path)?;
-        // The name is safe only when the folder is.
-        File::open(&self.folder)?.sync_all()
+        // The name is safe only when the folder is. Else the event is refused, and mustn't come back.
+        let safe = File::open(&self.folder).and_then(|folder| folder.sync_all());
+        if safe.is_err() {
+            fs::remove_file(path).ok();
+        }
+        safe
     }
 }
 
