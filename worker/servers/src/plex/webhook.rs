@@ -2,12 +2,16 @@
 
 use http::Method;
 use serde::Deserialize;
+use tokio::sync::Mutex;
 
 use super::Server;
 use crate::error::ErrorKind;
 use crate::http::{NO_QUERY, Repeat};
 use crate::operation::Operation;
 use crate::{Result, Webhook, webhook};
+
+/// Servers of one account share its list: one at a time reads and writes it, or one would take back what another did meanwhile.
+static LIST: Mutex<()> = Mutex::const_new(());
 
 const WEBHOOKS: &str = "/api/v2/user/webhooks";
 
@@ -20,6 +24,7 @@ struct Entry {
 impl Server {
     /// Sets the entry with the webhook's mark; those of others stay as they are.
     pub(super) async fn set_webhook(&self, webhook: &Webhook) -> Result<bool> {
+        let _alone = LIST.lock().await;
         let before = self.webhooks().await?;
         let wanted = webhook.with_token().to_string();
         let mut after = others(&before, &webhook.mark);
@@ -32,6 +37,7 @@ impl Server {
     }
 
     pub(super) async fn remove_webhook(&self, mark: &str) -> Result<bool> {
+        let _alone = LIST.lock().await;
         let before = self.webhooks().await?;
         let after = others(&before, mark);
         if after.len() == before.len() {
