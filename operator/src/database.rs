@@ -5,16 +5,21 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt, stream};
 use tokio::sync::watch;
+use tokio::time::error::Elapsed;
 use watchstate_runtime::admin::Dependency;
 use watchstate_runtime::redact;
 use watchstate_store::{Store, StoreError, registry};
+
+use crate::error::Error;
 
 /// A few reconciles and a scrape at a time.
 const CONNECTIONS: u32 = 6;
 /// How often it is looked for while it is away, and whether it is there while it is.
 const LOOK: Duration = Duration::from_secs(2);
 /// An answer that takes longer is none.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
+/// A migration may wait for another process's, or for long transactions, and one that is cut off begins anew.
+const MIGRATION: Duration = Duration::from_mins(15);
 
 /// The database doesn't answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -54,6 +59,22 @@ impl Database {
         self.there.borrow().clone().ok_or(Away)
     }
 
+    /// Asks it something, for at most so long: the network may have swallowed the question, and nobody would tell.
+    ///
+    /// # Errors
+    /// It is away, doesn't answer in time, or refuses.
+    pub async fn ask<T>(
+        &self,
+        limit: Duration,
+        question: impl AsyncFnOnce(Store) -> Result<T, StoreError>,
+    ) -> Result<T, Error> {
+        let store = self.store()?;
+        match tokio::time::timeout(limit, question(store)).await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(Away.into()),
+        }
+    }
+
     /// Waits until it is there, though not for long: it may stay away.
     pub async fn settle(&self) {
         let mut there = self.there.clone();
@@ -85,9 +106,13 @@ impl Keeper {
         let mut open = None;
         loop {
             let found = match &open {
-                None => tokio::time::timeout(PATIENCE * 2, connect(&self.url)).await,
+                None => connect(&self.url).await,
                 Some(store) => tokio::time::timeout(PATIENCE, look(store)).await,
             };
+            // Connections that the network has swallowed never come back: a new pool doesn't wait for them.
+            if found.is_err() {
+                open = None;
+            }
             let there = match found {
                 Ok(Ok(store)) => Some(store),
                 Ok(Err(error @ StoreError::Address(_))) => return Err(error),
@@ -125,10 +150,13 @@ impl Keeper {
     }
 }
 
-async fn connect(url: &str) -> Result<Store, StoreError> {
-    let store = Store::connect(url, CONNECTIONS).await?;
-    store.migrate().await?;
-    Ok(store)
+async fn connect(url: &str) -> Result<Result<Store, StoreError>, Elapsed> {
+    let store = match tokio::time::timeout(PATIENCE * 2, Store::connect(url, CONNECTIONS)).await? {
+        Ok(store) => store,
+        Err(error) => return Ok(Err(error)),
+    };
+    let migrated = tokio::time::timeout(MIGRATION, store.migrate()).await?;
+    Ok(migrated.map(|()| store))
 }
 
 async fn look(store: &Store) -> Result<Store, StoreError> {

@@ -86,13 +86,10 @@ const LONGEST: Duration = Duration::from_mins(5);
 /// The wait for something else to come.
 const WAIT: Duration = Duration::from_secs(30);
 
-/// When it is tried again. `failing_for`: how long it has been failing; each wait is as long, so that waits double without anything being
+/// When it is tried again; also what somebody must change, since that may be a policy of the cluster, which doesn't wake us. `failing_for`: how long it has been failing; each wait is as long, so that waits double without anything being
 /// remembered.
 pub fn requeue(kind: Kind, failing_for: Duration, jitter: &Jitter) -> Action {
-    match wait(kind, failing_for) {
-        Some(wait) => Action::requeue(jitter.spread(wait)),
-        None => Action::await_change(),
-    }
+    Action::requeue(jitter.spread(wait(kind, failing_for).unwrap_or(LONGEST)))
 }
 
 /// The wait without jitter; None: until something changes.
@@ -144,6 +141,6 @@ mod tests {
     fn waits_are_spread() {
         let late = Jitter::from_fn(|| 0.75);
         assert_eq!(requeue(Kind::Waiting, Duration::ZERO, &late), Action::requeue(WAIT.mul_f64(1.05)));
-        assert_eq!(requeue(Kind::Stalled, Duration::ZERO, &late), Action::await_change());
+        assert_eq!(requeue(Kind::Stalled, Duration::ZERO, &late), Action::requeue(LONGEST.mul_f64(1.05)));
     }
 }

@@ -27,7 +27,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
 use kube::runtime::controller::{self, Action, Config};
-use kube::runtime::reflector::{self, Store};
+use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher;
 use kube::runtime::{Controller, Predicate, PredicateConfig, WatchStreamExt, predicates};
 use kube::{Api, ResourceExt};
@@ -50,12 +50,16 @@ use crate::current::Current;
 use crate::error::{self, Error, Kind};
 use crate::lease::Candidate;
 use crate::watched::Watched;
-use crate::{apply, observe, watched};
+use crate::{apply, database, observe, watched};
 
 /// So many servers are asked at a time; some take all the time they may.
 const CONCURRENCY: u16 = 16;
 /// What a new server answers within this is all that is told of it.
 const QUICK: Duration = Duration::from_secs(3);
+/// How long it may take to sweep the registry: all items of a server go.
+const SWEEP: Duration = Duration::from_mins(5);
+/// When it is tried again.
+const SWEEP_AGAIN: Duration = Duration::from_secs(30);
 /// How long what was begun may take once the process shall end: a server that hangs must not cost us the time to give the lease up.
 const DRAIN: Duration = Duration::from_secs(15);
 
@@ -71,12 +75,15 @@ pub struct Shared {
     pub current: Current<MediaServer>,
     /// The Secrets of the namespace, by name.
     pub secrets: Watched,
+    /// Told when the registry may hold a server that has no resource any more.
+    pub gone: Arc<Notify>,
 }
 
 impl Shared {
     /// Nothing is remembered yet, and no watch has told anything.
     pub fn new(context: Arc<Context>, servers: Store<MediaServer>) -> Self {
-        Self { context, servers, memory: Memory::default(), current: Current::default(), secrets: Watched::new(1) }
+        let (memory, current, gone) = (Memory::default(), Current::default(), Arc::default());
+        Self { context, servers, memory, current, secrets: Watched::new(1), gone }
     }
 }
 
@@ -84,7 +91,7 @@ impl Shared {
 pub async fn controller(context: Arc<Context>, stop: CancellationToken) {
     let (servers, writer) = reflector::store();
     let shared = Arc::new(Shared::new(context.clone(), servers.clone()));
-    let gone = Arc::new(Notify::new());
+    let gone = shared.gone.clone();
     let (told, household) = mpsc::unbounded();
     let api = Api::<MediaServer>::namespaced(context.client.clone(), &context.namespace);
     let mut noticed = Noticed::new(shared.memory.clone(), gone.clone(), told);
@@ -154,24 +161,32 @@ pub async fn farewell(context: &Arc<Context>, candidate: &Candidate) -> Result<(
     candidate.take_over(|| goodbye::farewell(context)).await
 }
 
-/// Keeps the registry free of servers that have no resource any more.
+/// Keeps the registry free of servers that have no resource any more. A look that fails is repeated.
 async fn sweeping(context: &Context, servers: &Store<MediaServer>, gone: &Notify, stop: &CancellationToken) {
     let mut returns = Box::pin(context.database.returns());
+    let mut failed = false;
     loop {
         tokio::select! {
             () = gone.notified() => {}
             Some(()) = returns.next() => {}
+            () = tokio::time::sleep(SWEEP_AGAIN), if failed => {}
             () = stop.cancelled() => return,
         }
         let ready = tokio::select! {
             ready = servers.wait_until_ready() => ready.is_ok(),
             () = stop.cancelled() => return,
         };
-        let (true, Ok(store)) = (ready, context.database.store()) else { continue };
+        if !ready {
+            continue;
+        }
         let there = || servers.state().iter().map(|server| server.name_any()).collect();
-        match goodbye::sweep(&store, there).await {
+        let swept = context.database.ask(SWEEP, async |store| goodbye::sweep(&store, there).await).await;
+        failed = swept.is_err();
+        match swept {
             Ok(swept) if swept.is_empty() => {}
             Ok(swept) => tracing::info!("gone from the registry: {}", swept.join(", ")),
+            // Once it is back, it is swept.
+            Err(Error::Away(away)) => tracing::debug!("the registry couldn't be swept: {away}"),
             Err(error) => tracing::warn!("the registry couldn't be swept: {}", redact::chain(&error)),
         }
     }
@@ -220,6 +235,9 @@ async fn settle(shared: &Shared, server: &MediaServer) -> Result<Action, Error> 
     let refused = gathered.as_ref().is_err_and(|lack| lack.reason == reason::SECRET_REFUSED);
     let findings = Some(&*found.remembered.findings);
     let registered = project(shared, server, &people, token_known, findings, refused).await;
+    if !is_there(shared, server) {
+        return Ok(Action::await_change());
+    }
 
     let outcome = Outcome {
         findings: &found.remembered.findings,
@@ -244,6 +262,9 @@ async fn settle(shared: &Shared, server: &MediaServer) -> Result<Action, Error> 
 async fn suspend(shared: &Shared, server: &MediaServer) -> Result<Action, Error> {
     let people = people(server, &shared.servers.state());
     let registered = project(shared, server, &people, None, None, false).await;
+    if !is_there(shared, server) {
+        return Ok(Action::await_change());
+    }
     tell(shared, server, &status::suspended(server, &registered, shared.context.clock.now())).await?;
     Ok(match error::wait(registered.helps, Duration::ZERO) {
         Some(wait) if registered.state != State::True => Action::requeue(shared.context.jitter.spread(wait)),
@@ -347,12 +368,13 @@ async fn look(
     };
     let wait = context.jitter.spread(next_look(server, &findings, context.clock.now()));
     let due_at = SignedDuration::try_from(wait).ok().and_then(|wait| context.clock.now().checked_add(wait).ok());
-    let webhook = before.and_then(|before| before.webhook);
+    let (webhook, parting) = before.map(|before| (before.webhook, before.parting)).unwrap_or_default();
     let remembered = Remembered {
         read: read.clone(),
         inputs,
         due_at: due_at.unwrap_or(now),
         findings: Arc::new(findings),
+        parting: access.clone().map(|access| (server.spec.url.clone(), access)).or(parting),
         access,
         webhook,
     };
@@ -420,21 +442,31 @@ async fn project(
         Ok(people) => people,
         Err(problem) => return Verdict::fails(reason::INVALID_SPEC, problem.clone(), Kind::Stalled),
     };
-    let store = match context.database.store() {
-        Ok(store) => store,
-        Err(error) => return away(error.to_string()),
-    };
     let fresh = server.status.as_ref().is_none_or(|status| status.server.is_none());
     let mut wanted = registry::wanted(server, people, token);
     wanted.policy.suspend |= left_alone;
     let projection = registry::Projection { wanted, findings, fresh };
-    match registry::project(&store, &projection, context.clock.now()).await {
+    let now = context.clock.now();
+    let projecting = async |store| registry::project(&store, &projection, now).await;
+    match context.database.ask(database::PATIENCE, projecting).await {
         Ok(_) => Verdict::holds(reason::REGISTERED, "the registry says what the spec says"),
-        Err(error) if error.is_of_data() => {
+        Err(Error::Store(error)) if error.is_of_data() => {
             Verdict::fails(reason::DATABASE_REFUSED, redact::chain(&error), Kind::Stalled)
         }
-        Err(error) => away(redact::chain(&error)),
+        Err(Error::Store(error)) => away(redact::chain(&error)),
+        Err(error) => away(error.to_string()),
     }
+}
+
+/// Whether the resource is still there. Asked once the registry was written: it may have gone, and been swept out of the registry, while its server
+/// was asked, and then it must be swept out again.
+fn is_there(shared: &Shared, server: &MediaServer) -> bool {
+    let shown = shared.servers.get(&ObjectRef::from_obj(server));
+    let there = shown.is_some_and(|shown| shown.uid() == server.uid());
+    if !there {
+        shared.gone.notify_one();
+    }
+    there
 }
 
 /// Writes the status where it has changed, and tells of what people should hear of.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use watchstate_crds::sync_schedule::{Outcome, RunCounts, Verb};
 use watchstate_runtime::metrics::{self, Metrics, OutboxState, RunOutcome, ServerName};
@@ -11,9 +12,10 @@ use watchstate_runtime::redact;
 use watchstate_store::plans::Plan;
 use watchstate_store::registry::SchedulePolicy;
 use watchstate_store::runs::Run;
-use watchstate_store::{Connection, StoreError, outbox, plans, registry, runs};
+use watchstate_store::{Connection, Store, StoreError, outbox, plans, registry, runs};
 
 use crate::context::Context;
+use crate::database::PATIENCE;
 
 /// The last run of a verb that has ended: what one process did at all of its servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,14 +182,12 @@ const BATCH: i64 = 1_000;
 pub async fn export(context: &Context, stop: &CancellationToken) {
     let mut ended = Ended { since: context.clock.now(), counted: BTreeMap::new() };
     loop {
-        if let Ok(store) = context.database.store() {
-            let counted = async {
-                let mut connection = store.acquire().await?;
-                count(&mut connection, &mut ended, &context.metrics).await
-            };
-            if let Err(error) = counted.await {
-                tracing::debug!("runs are counted later: {}", redact::chain(&error));
-            }
+        let counting = async |store: Store| {
+            let mut connection = store.acquire().await?;
+            count(&mut connection, &mut ended, &context.metrics).await
+        };
+        if let Err(error) = context.database.ask(PATIENCE, counting).await {
+            tracing::debug!("runs are counted later: {}", redact::chain(&error));
         }
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
@@ -228,6 +228,10 @@ async fn count(connection: &mut Connection, ended: &mut Ended, metrics: &Metrics
         });
         let took = Duration::try_from(at.duration_since(run.started_at)).unwrap_or_default();
         metrics.observe_run(verb, outcome, took);
+        if let (metrics::Verb::Import, Some(server), false) = (verb, &run.server, run.dry_run) {
+            let count = |name: &str| run.counts.get(name).and_then(Value::as_u64).unwrap_or_default();
+            metrics.observe_reading(&ServerName::configured(server), count);
+        }
     }
     for (verb, at) in runs::successes(connection, None).await? {
         if let Some(verb) = metrics::Verb::named(&verb) {
@@ -244,6 +248,11 @@ async fn gauges(connection: &mut Connection, metrics: &Metrics) -> Result<(), St
     // Those of servers that are gone go.
     metrics.outbox_writes.clear();
     metrics.held_plans.clear();
+    metrics.server_clock_offset_seconds.clear();
+    for server in registry::servers(connection).await?.iter().filter(|server| server.contacted_at.is_some()) {
+        let label = metrics::Server { server: ServerName::configured(&server.name) };
+        metrics.server_clock_offset_seconds.set(&label, server.clock_offset.seconds());
+    }
     for (server, pending, dead) in depths {
         let held = waiting.iter().filter(|plan| plan.server == server).count();
         let server = ServerName::configured(&server);

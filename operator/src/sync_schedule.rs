@@ -273,7 +273,9 @@ async fn settle(schedule: &SyncSchedule, shared: &Shared) -> Result<Action, Erro
     };
 
     let Seen { live, pods, refused, left } = seen;
-    let (requested_at, approval) = requests::answer(&blueprint, &children, &live, records.as_ref(), context).await?;
+    let answered = requests::answer(&blueprint, &children, &live, records.as_ref(), context).await;
+    // What is known is told, also where a Job can't be made.
+    let (requested_at, approval) = answered.as_ref().map_or_else(|_| requests::handled(schedule), Clone::clone);
     let sight = Sight {
         selected: selected.clone(),
         records,
@@ -285,6 +287,7 @@ async fn settle(schedule: &SyncSchedule, shared: &Shared) -> Result<Action, Erro
         approval,
     };
     tell(schedule, &sight, shared).await?;
+    answered?;
     Ok(Action::requeue(context.jitter.spread(POLL)))
 }
 

@@ -3,9 +3,10 @@
 use anyhow::{Context, Result};
 use futures::future::join_all;
 use serde::Serialize;
+use serde_json::Value;
 use uuid::Uuid;
 use watchstate_runtime::Exit;
-use watchstate_runtime::metrics::{self, Event, OutboxState, RunOutcome, ServerName, Verb};
+use watchstate_runtime::metrics::{self, OutboxState, RunOutcome, ServerName, Verb};
 use watchstate_store::locks::{Held, Lane};
 use watchstate_store::registry::{Account, Server};
 use watchstate_store::runs::{self, Started};
@@ -272,30 +273,11 @@ impl<'a> Job<'a> {
         if outcome.interrupted {
             report.errors.push("told to end before it was through; what was read is stored".to_owned());
         }
-        self.measure(server, &outcome.counts);
+        let counts = serde_json::to_value(&outcome.counts).unwrap_or_default();
+        let count = |name: &str| counts.get(name).and_then(Value::as_u64).unwrap_or_default();
+        self.app.metrics.observe_reading(&ServerName::configured(&server.name), count);
         report.read = Some(outcome.counts);
         (report.ended(exit), Some(contact))
-    }
-
-    fn measure(&self, server: &Server, counts: &import::Counts) {
-        let metrics = &self.app.metrics;
-        let label = metrics::Server { server: ServerName::configured(&server.name) };
-        metrics.items_read_total.add(&label, counts.read);
-        metrics.items_changed_total.add(&label, counts.changed);
-        metrics.items_unmatched_total.add(&label, counts.unmatched);
-        metrics.items_conflicting_total.add(&label, counts.conflicts);
-        for (event, count) in [
-            (Event::Played, counts.played),
-            (Event::PlayedAgain, counts.played_again),
-            (Event::Unplayed, counts.unplayed),
-            (Event::Position, counts.positions),
-            (Event::Echo, counts.echoes),
-        ] {
-            metrics.events_total.add(&metrics::Happened { server: label.server.clone(), event }, count);
-        }
-        if counts.held > 0 {
-            metrics.plans_held_total.inc(&label);
-        }
     }
 
     /// Merges events that a receiver left: what they tell is to be written as well.

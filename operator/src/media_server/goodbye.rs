@@ -10,7 +10,7 @@ use kube::api::ListParams;
 use kube::runtime::reflector;
 use kube::{Api, ResourceExt};
 use watchstate_crds::MediaServer;
-use watchstate_crds::condition::{WEBHOOK_REGISTERED, find, reason};
+use watchstate_crds::condition::{WEBHOOK_REGISTERED, find};
 use watchstate_runtime::redact;
 use watchstate_servers::MediaServer as Client;
 use watchstate_store::{Store, StoreError, registry};
@@ -72,18 +72,18 @@ pub async fn release(context: &Context, server: &MediaServer) -> Result<(), Erro
     apply::remove_finalizer(&api, server, FINALIZER).await.map_err(Error::kubernetes("taking the finalizer off"))
 }
 
-/// Whether the server may know a webhook of ours. One that can't be told of any doesn't.
+/// Whether the server may know a webhook of ours: it may have been told before it refused, or before our address was taken out of the settings.
 fn may_be_there(server: &MediaServer) -> bool {
     let conditions = server.status.as_ref().map(|status| &status.conditions[..]).unwrap_or_default();
-    find(conditions, WEBHOOK_REGISTERED)
-        .is_some_and(|found| ![reason::NOT_SUPPORTED, reason::NO_WEBHOOK_URL].contains(&found.reason.as_str()))
+    find(conditions, WEBHOOK_REGISTERED).is_some()
 }
 
 async fn take_away(shared: &Shared, server: &MediaServer) -> Result<bool, String> {
     // With the Secrets deleted in the same breath, what is remembered may be all that is left to reach the server with.
-    let remembered = shared.memory.of(&server.uid().unwrap_or_default()).and_then(|remembered| remembered.access);
-    let client = match remembered {
-        Some(access) => probe::connect(&shared.context, server, access).map_err(|error| redact::chain(&error))?,
+    let remembered = shared.memory.of(&server.uid().unwrap_or_default()).and_then(|remembered| remembered.parting);
+    // A token goes to where it was taken, and nowhere else.
+    let client = match remembered.filter(|(url, _)| *url == server.spec.url) {
+        Some((_, access)) => probe::connect(&shared.context, server, access).map_err(|error| redact::chain(&error))?,
         None => reached(&shared.context, server).await?,
     };
     registration::remove(client.as_ref(), server).await

@@ -63,8 +63,10 @@ pub struct Remembered {
     pub due_at: Timestamp,
     /// What was found.
     pub findings: Arc<Findings>,
-    /// With what it was reached, where it took the token: enough to say goodbye to it when its Secrets are gone.
+    /// With what it was reached, where it took the token.
     pub access: Option<Access>,
+    /// With what it was reached the last time that it took a token, and where: enough to say goodbye to it when its Secrets have gone first.
+    pub parting: Option<(String, Access)>,
     /// The webhook that was set up there, as a hash of all that it says, and what came of it.
     pub webhook: Option<([u8; 32], Verdict)>,
 }
@@ -128,6 +130,7 @@ mod tests {
             due_at: at(300),
             findings: Arc::new(Findings::nothing("Pending", "")),
             access: None,
+            parting: None,
             webhook: None,
         };
         let version = Version { uid: "u".into(), resource_version: "2".into() };

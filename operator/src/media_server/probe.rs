@@ -322,7 +322,9 @@ async fn known(
         return Ok(user(Some(problem)));
     }
     let before = question.before.and_then(|before| before.users.iter().find(|user| user.person == person));
-    if let Some(before) = before.filter(|before| before.id.as_ref() == Some(&account.id)) {
+    // A wrong PIN isn't tried again and again; what else was refused may have been allowed since.
+    let stands = |before: &&UserStatus| before.problem.as_ref().is_none_or(|problem| problem.contains("PIN"));
+    if let Some(before) = before.filter(|before| before.id.as_ref() == Some(&account.id)).filter(stands) {
         return Ok(user(before.problem.clone()));
     }
     match client.open(account, server_id).await {

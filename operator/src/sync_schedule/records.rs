@@ -2,21 +2,17 @@
 //! hangs holds up nothing else.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use watchstate_crds::SyncSchedule;
 use watchstate_projection::policy;
-use watchstate_store::{Connection, StoreError, registry};
+use watchstate_store::{Connection, Store, StoreError, registry};
 
 use super::selection::Selected;
 use super::status::Records;
-use crate::database::{Away, Database};
+use crate::database::{Database, PATIENCE};
 use crate::error::Error;
 use crate::runs;
-
-/// An answer that takes longer is none.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Makes the registry say what the schedule wants. Without servers it is taken out: to the registry, no names mean all servers.
 pub async fn register(
@@ -41,8 +37,7 @@ pub async fn register(
 /// Takes all schedules out of the registry that aren't known. `known` is asked after the registry was read, so that it tells of what was put there
 /// meanwhile, and again while what shall go is held.
 pub async fn sweep(database: &Database, known: impl Fn() -> BTreeSet<String>) -> Result<(), Error> {
-    let store = database.store()?;
-    let sweeping = async {
+    let sweeping = async |store: Store| {
         let mut transaction = store.begin().await?;
         let registered = registry::schedules(&mut transaction).await?;
         let there = known();
@@ -55,7 +50,7 @@ pub async fn sweep(database: &Database, known: impl Fn() -> BTreeSet<String>) ->
         }
         Ok(transaction.commit().await?)
     };
-    in_time(sweeping).await
+    database.ask(PATIENCE, sweeping).await
 }
 
 /// What its runs left.
@@ -77,17 +72,9 @@ async fn ask<T>(
     database: &Database,
     question: impl AsyncFnOnce(&mut Connection) -> Result<T, StoreError>,
 ) -> Result<T, Error> {
-    let store = database.store()?;
-    let answering = async {
+    let asking = async |store: Store| {
         let mut connection = store.acquire().await?;
         question(&mut connection).await
     };
-    in_time(answering).await
-}
-
-async fn in_time<T>(answering: impl Future<Output = Result<T, StoreError>>) -> Result<T, Error> {
-    match tokio::time::timeout(PATIENCE, answering).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => Err(Away.into()),
-    }
+    database.ask(PATIENCE, asking).await
 }

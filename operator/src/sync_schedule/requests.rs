@@ -18,6 +18,12 @@ pub fn are_open(schedule: &SyncSchedule) -> bool {
     requested.is_some_and(|value| Some(value) != handled) || schedule.annotations().contains_key(annotation::APPROVE)
 }
 
+/// The values that were acted on already.
+pub fn handled(schedule: &SyncSchedule) -> (Option<String>, Option<String>) {
+    let status = schedule.status.clone();
+    status.map(|status| (status.last_handled_requested_at, status.last_handled_approval)).unwrap_or_default()
+}
+
 /// Does once what each annotation asks for. Answers the values that were acted on, by this reconcile or an earlier one.
 pub async fn answer(
     blueprint: &Blueprint<'_>,
@@ -27,11 +33,7 @@ pub async fn answer(
     context: &Context,
 ) -> Result<(Option<String>, Option<String>), Error> {
     let schedule = blueprint.schedule;
-    let (mut requested_at, mut approval) = schedule
-        .status
-        .clone()
-        .map(|status| (status.last_handled_requested_at, status.last_handled_approval))
-        .unwrap_or_default();
+    let (mut requested_at, mut approval) = handled(schedule);
     // Where nothing runs, a request waits until something does.
     let asked =
         schedule.annotations().get(annotation::REQUESTED_AT).filter(|value| Some(*value) != requested_at.as_ref());

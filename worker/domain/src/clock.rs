@@ -24,6 +24,12 @@ impl ClockOffset {
         if (self.0 - measured.0).abs() < NOISE_MS { self } else { measured }
     }
 
+    /// In seconds, for a gauge.
+    #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+    pub fn seconds(self) -> f64 {
+        self.0 as f64 / 1_000.0
+    }
+
     /// A server's stamp on our clock.
     pub fn to_ours(self, theirs: Timestamp) -> Timestamp {
         theirs.saturating_sub(SignedDuration::from_millis(self.0)).unwrap_or(theirs)

@@ -408,6 +408,27 @@ impl Metrics {
         self.run_duration_seconds.observe(&Run { verb, outcome }, took);
     }
 
+    /// What an import of a server counted, by the names that its row in `run` has for it.
+    pub fn observe_reading(&self, server: &ServerName, count: impl Fn(&str) -> u64) {
+        let label = Server { server: server.clone() };
+        self.items_read_total.add(&label, count("read"));
+        self.items_changed_total.add(&label, count("changed"));
+        self.items_unmatched_total.add(&label, count("unmatched"));
+        self.items_conflicting_total.add(&label, count("conflicts"));
+        for (event, name) in [
+            (Event::Played, "played"),
+            (Event::PlayedAgain, "playedAgain"),
+            (Event::Unplayed, "unplayed"),
+            (Event::Position, "positions"),
+            (Event::Echo, "echoes"),
+        ] {
+            self.events_total.add(&Happened { server: server.clone(), event }, count(name));
+        }
+        if count("held") > 0 {
+            self.plans_held_total.inc(&label);
+        }
+    }
+
     /// A run of this verb ended well then.
     pub fn succeeded(&self, verb: Verb, at: Timestamp) {
         self.run_last_success_timestamp_seconds.set(&OfVerb { verb }, at.as_duration().as_secs_f64());
