@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use watchstate_tests::household::Household;
-use watchstate_tests::http::{Answer, Call, Group, Http, Operation};
+use watchstate_tests::http::{Answer, Call, Group, Http, Operation, Seen};
 use watchstate_tests::server::{Listening, Service};
 use watchstate_tests::world::{Flavor, World};
 
@@ -81,6 +81,9 @@ on_every_kind! {
             for group in [Group::Libraries, Group::ReadPage, Group::Count, Group::ById, Group::Write] {
                 assert_eq!(odd.log().group(group), 0, "{arguments:?}: {:#?}", odd.log().all());
             }
+            // What anybody is told, and nothing that takes a token.
+            let public = |seen: &Seen| seen.user.is_none() && ["GET /identity", "GET /System/Info/Public"].contains(&seen.operation);
+            assert!(odd.log().all().iter().all(public), "{arguments:?}: {:#?}", odd.log().all());
         }
         // What waits for it is written to nobody else.
         put(well, "Brazil", played("2024-07-02T20:00:00Z"));

@@ -8,6 +8,7 @@ use watchstate_tests::library::{Size, Titles};
 use watchstate_tests::world::{Flavor, UserState, World, Write};
 
 use crate::builders::*;
+use crate::ledger::Ledger;
 
 /// So many films, all watched on both servers, and agreed.
 async fn all_watched(flavor: Flavor, films: usize) -> Result<(Household, World, World)> {
@@ -57,6 +58,22 @@ async fn decide(household: &Household, verb: &str, plan: &Value) -> Result<()> {
 }
 
 on_every_kind! {
+    async fn a_page_that_is_older_than_what_is_known_takes_no_mark_away_though_its_films_are_placed_anew(flavor: Flavor) -> Result<()> {
+        let (household, here, there) = all_watched(flavor, 3).await?;
+        let ledger = Ledger::open(&household).await?;
+        // As if an event, or a write of ours, had told that they are played after the page was asked for.
+        ledger.change("update observation set true_at = now() + interval '1 hour'").await?;
+        let titles = unplay(&here, 1)?;
+        here.edit(|model| model.media.values_mut().for_each(|media| media.year = media.year.map(|year| year + 1)));
+        household.worker(&["sync", "--full"]).await?.expect(0)?;
+        assert_eq!((unplayed(&there), there.writes()), (vec![], vec![]));
+
+        ledger.change("update observation set true_at = now() - interval '1 hour'").await?;
+        household.worker(&["sync", "--full"]).await?.expect(0)?;
+        assert_eq!(unplayed(&there), titles, "a page that is newer counts");
+        Ok(())
+    }
+
     async fn five_hundred_titles_un_played_at_once_are_held_then_approved_then_applied_exactly(flavor: Flavor) -> Result<()> {
         let (household, here, there) = all_watched(flavor, 600).await?;
         let titles = unplay(&here, 500)?;

@@ -101,6 +101,25 @@ async fn a_play_that_is_told_while_its_position_is_being_written_is_written_as_w
     circle.agrees().await
 }
 
+/// Plex tells of no mark: what it was told by mistake would stay there until the next export.
+#[tokio::test]
+async fn a_mark_that_comes_back_while_it_is_being_taken_away_comes_back_everywhere() -> Result<()> {
+    let (household, worlds) = household([("plex", Flavor::Plex), ("jellyfin", Flavor::Jellyfin12)], titles).await?;
+    watched(&worlds[1], "Heat", "2024-02-01T20:00:00Z");
+    let circle = Circle::of(household, worlds, ["plex", "jellyfin"]).await?;
+    let [plex, jellyfin] = &circle.worlds;
+    let heat = movie(jellyfin, "Heat");
+    plex.inject(Fault::new(FaultKind::LateAnswer(3_000)).group(Group::Write).times(1));
+    jellyfin.mark_unplayed(ANNA, &heat)?;
+    plex.log().wait_until(|log| log.on_hold() > 0).await;
+    is_unplayed(plex, "Heat").await?;
+    jellyfin.mark_played(ANNA, &heat, None)?;
+    is_played(plex, "Heat").await?;
+    circle.settle().await?;
+    assert_eq!(circle.writes(), [2, 0]);
+    circle.agrees().await
+}
+
 async fn an_un_mark_on(flavor: Flavor) -> Result<()> {
     let (household, worlds) =
         household([("here", flavor), ("plex", Flavor::Plex), ("emby", Flavor::Emby49)], titles).await?;

@@ -56,6 +56,8 @@ pub struct Opening {
     pub applies: bool,
     /// The process stays, and waits for a database that is away.
     pub waits: bool,
+    /// The policy decides about what is done: of several schedules one must be named.
+    pub decides: bool,
 }
 
 impl App {
@@ -78,20 +80,13 @@ impl App {
         let plex_tv = Url::parse(plex_tv)
             .map_err(|error| Misconfigured(format!("WATCHSTATE_PLEX_TV_URL {plex_tv:?} is no address: {error}")))?;
         let (store, embedded) = embedded::open(settings.database.as_deref(), &data, CONNECTIONS).await?;
-        if opening.waits {
-            tokio::select! {
-                there = store.migrate_when_there() => there?,
-                () = stop.cancelled() => return Ok(None),
+        let (client_id, schedule, policy) = match known(&store, settings, opening, &stop).await {
+            Ok(Some(known)) => known,
+            ended => {
+                close(store, embedded).await?;
+                return ended.map(|_| None);
             }
-        } else {
-            store.migrate().await?;
-        }
-        let mut connection = store.acquire().await?;
-        let client_id = registry::installation(&mut connection).await?.to_string();
-        let schedules = registry::schedules(&mut connection).await?;
-        drop(connection);
-        let named = settings.schedule.as_deref().filter(|_| !opening.applies);
-        let (schedule, policy) = choose(schedules, named)?;
+        };
         Ok(Some(Self {
             store,
             clock,
@@ -111,12 +106,47 @@ impl App {
 
     /// Closes the database; stops the embedded one when nobody else uses it.
     pub async fn close(self) -> Result<()> {
-        self.store.close().await;
-        if let Some(embedded) = self.embedded {
-            embedded.stop().await.context("the embedded Postgres didn't stop")?;
-        }
-        Ok(())
+        close(self.store, self.embedded).await
     }
+}
+
+async fn close(store: Store, embedded: Option<Embedded>) -> Result<()> {
+    store.close().await;
+    if let Some(embedded) = embedded {
+        embedded.stop().await.context("the embedded Postgres didn't stop")?;
+    }
+    Ok(())
+}
+
+/// What the database knows of us: the client's id, the schedule and its policy, once the schema is up to date. None: the process shall end.
+async fn known(
+    store: &Store,
+    settings: &Settings,
+    opening: Opening,
+    stop: &CancellationToken,
+) -> Result<Option<(String, Option<String>, SchedulePolicy)>> {
+    if opening.waits {
+        tokio::select! {
+            there = store.migrate_when_there() => there?,
+            () = stop.cancelled() => return Ok(None),
+        }
+    } else {
+        store.migrate().await?;
+    }
+    let mut connection = store.acquire().await?;
+    let client_id = registry::installation(&mut connection).await?.to_string();
+    let schedules = registry::schedules(&mut connection).await?;
+    let named = settings.schedule.as_deref().filter(|_| !opening.applies);
+    if opening.decides && named.is_none() && schedules.len() > 1 {
+        let known: Vec<&str> = schedules.iter().map(|(name, _)| name.as_str()).collect();
+        let message = format!(
+            "there are several SyncSchedules, and their policies may differ: say which one holds with --schedule NAME or WATCHSTATE_SCHEDULE; known: {}",
+            known.join(", ")
+        );
+        return Err(Misconfigured(message).into());
+    }
+    let (schedule, policy) = choose(schedules, named)?;
+    Ok(Some((client_id, schedule, policy)))
 }
 
 /// The policy that holds for a process of this schedule; the defaults where there is none (any more).

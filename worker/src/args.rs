@@ -394,13 +394,13 @@ pub enum OutboxVerb {
 /// `prune`.
 #[derive(Debug, Clone, Args)]
 pub struct PruneArgs {
-    /// Keep runs for so many days [default: what the SyncSchedule says, else 30]
+    /// Keep runs for so many days [default: what the SyncSchedule says, 30 without one]
     #[arg(long, value_name = "DAYS")]
     pub keep_runs: Option<u32>,
-    /// Keep finished writes and webhook events for so many days [default: what the SyncSchedule says, else 30]
+    /// Keep finished writes and webhook events for so many days [default: what the SyncSchedule says, 30 without one]
     #[arg(long, value_name = "DAYS")]
     pub keep_events: Option<u32>,
-    /// Keep what no server has any more for so many days; what somebody watched stays for ever [default: what the SyncSchedule says, else 90]
+    /// Keep what no server has any more for so many days; what somebody watched stays for ever [default: what the SyncSchedule says, 90 without one]
     #[arg(long, value_name = "DAYS")]
     pub keep_titles: Option<u32>,
     /// Keep single viewings for so many days; the last one of each title stays for ever [default: what the SyncSchedule says, else all of them]

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::sync::Mutex;
 use url::Url;
-use watchstate_domain::clock::ClockOffset;
 use watchstate_projection::accounts::find;
 use watchstate_projection::connection::Wanted;
 use watchstate_runtime::Exit;
@@ -140,18 +139,21 @@ pub async fn reach(
     connection: &mut store::Connection,
 ) -> Result<Contact, Trouble> {
     let media = client(app, server, accounts)?;
-    let clock = app.clock.clone();
-    let identity = unless_stopped(app, media.identify(&move || clock.now())).await?;
-    if let Some(known) = server.remote_id.as_deref().filter(|known| *known != identity.server_id) {
+    // Before any token is shown: is it still the server that it was?
+    let introduced = unless_stopped(app, media.introduce()).await?;
+    if let Some(known) = server.remote_id.as_deref().filter(|known| *known != introduced.server_id) {
         return Err(Trouble::configuration(format!(
-            "server {}: {} now leads to another server ({:?}, id {}) than before (id {known}); nothing was read or written. \
-             If the server was really replaced, remove it and apply it again",
-            server.name, server.url, identity.name, identity.server_id
+            "server {}: {} now leads to another server (id {}) than before (id {known}); no token was sent to it, nothing was read or written. \
+             Correct the url; if the server was really replaced, remove the MediaServer and apply it again (without a cluster: `apply --prune` \
+             with a file that leaves it out)",
+            server.name, server.url, introduced.server_id
         )));
     }
+    let clock = app.clock.clone();
+    let identity = unless_stopped(app, media.identify(&move || clock.now())).await?;
     let offset = server.clock_offset.settled(identity.clock_offset);
     let label = metrics::Server { server: ServerName::configured(&server.name) };
-    app.metrics.server_clock_offset_seconds.set(&label, seconds(offset));
+    app.metrics.server_clock_offset_seconds.set(&label, offset.seconds());
     let now = app.clock.now();
     registry::contacted(connection, server.id, &identity.server_id, &identity.name, &identity.version, offset, now)
         .await?;
@@ -174,11 +176,6 @@ pub async fn reach(
     }
     let server = Server { clock_offset: offset, remote_id: Some(identity.server_id.clone()), ..server.clone() };
     Ok(Contact { server, media, identity, accounts: found, missing, views: Mutex::default() })
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a gauge in seconds")]
-fn seconds(offset: ClockOffset) -> f64 {
-    offset.0 as f64 / 1_000.0
 }
 
 fn client(app: &App, server: &Server, accounts: &[Account]) -> Result<Box<dyn MediaServer>, Trouble> {

@@ -59,7 +59,7 @@ pub async fn queue(
 }
 
 fn entry(app: &App, server: &Server, candidate: &Candidate) -> Option<Entry> {
-    let wanted = wanted(server, app.policy.progress, candidate)?;
+    let wanted = wanted(server, app.policy.progress, candidate, app.clock.now())?;
     Some(Entry { item_id: candidate.item_id, wanted, version: candidate.version, due_at: None, told_at: None })
 }
 
@@ -94,7 +94,7 @@ pub async fn preview(
                 server: server.name.clone(),
                 person: account.person.clone(),
                 title: names.get(item_id).cloned().unwrap_or_default(),
-                wanted: wanted(server, app.policy.progress, &candidates.remove(item_id)?)?,
+                wanted: wanted(server, app.policy.progress, &candidates.remove(item_id)?, app.clock.now())?,
             })
         }));
     }

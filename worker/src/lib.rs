@@ -62,7 +62,9 @@ pub async fn run(
         }
         _ => None,
     };
-    let opening = Opening { applies: matches!(cli.verb, Verb::Apply(_)), waits: port.is_some() };
+    let decides =
+        matches!(cli.verb, Verb::Import(_) | Verb::Export(_) | Verb::Push(_) | Verb::Sync(_) | Verb::Prune(_));
+    let opening = Opening { applies: matches!(cli.verb, Verb::Apply(_)), waits: port.is_some(), decides };
     let exit = match App::open(&cli.settings, opening, metrics, stop, clock, progress).await? {
         Some(app) => work(app, cli.verb, port.as_ref()).await?,
         None => Exit::Done,

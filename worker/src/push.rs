@@ -3,7 +3,7 @@
 //! Whoever does this holds the server's write lane, so nothing is done twice. What is going to be written is noted before it is sent: a process
 //! that is killed in between finds its own write as an echo, not as a play. While one batch is being written, the one before is recorded and the next prepared.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
 use watchstate_domain::item::Item;
@@ -14,7 +14,7 @@ use watchstate_runtime::Exit;
 use watchstate_runtime::metrics::{ServerName, WriteOutcome, Written};
 use watchstate_servers::AccountView;
 use watchstate_store::observations::{self, Observed};
-use watchstate_store::outbox::{self, Candidate, Due, End, Failed, Ticket, Wrote};
+use watchstate_store::outbox::{self, Candidate, Due, End, Entry, Failed, Ticket, Wrote};
 use watchstate_store::registry::{Account, Server};
 use watchstate_store::{Connection, transaction};
 
@@ -187,6 +187,8 @@ struct Task {
 struct Record {
     observed: Vec<Observed>,
     wrote: Vec<Wrote>,
+    /// Of which version of the truth the items were told that were written.
+    versions: BTreeMap<i64, i64>,
     ended: Vec<(Ticket, End, Option<String>)>,
     waiting: Vec<Failed>,
     failed: Vec<Failed>,
@@ -255,6 +257,27 @@ impl Lane<'_> {
         }
     }
 
+    /// What was told of an item while it was being written was compared with what the server held before. Where the truth is another by now, it is
+    /// compared with what was written.
+    async fn queue_again(&self, versions: &BTreeMap<i64, i64>, connection: &mut Connection) -> Result<(), Trouble> {
+        let now = self.app.clock.now();
+        let items: Vec<i64> = versions.keys().copied().collect();
+        let candidates = outbox::load(connection, self.account.id, &items).await?;
+        let changed =
+            candidates.iter().filter(|candidate| versions.get(&candidate.item_id) != Some(&candidate.version));
+        let again = |candidate: &Candidate| {
+            let wanted = queue::wanted(self.server, self.app.policy.progress, candidate, now)?;
+            let due_at = matches!(wanted, Wanted::Position { .. }).then(|| queue::next_position(now));
+            // Whoever changed it did so a moment ago: positions keep their distance, as those of events do.
+            Some(Entry { item_id: candidate.item_id, wanted, version: candidate.version, due_at, told_at: Some(now) })
+        };
+        let entries: Vec<Entry> = changed.filter_map(again).collect();
+        if !entries.is_empty() {
+            outbox::enqueue(connection, self.account.id, &entries, Some(self.run_id), now).await?;
+        }
+        Ok(())
+    }
+
     /// Adds what was recorded; what went wrong with it.
     fn count(&mut self, saved: Result<Counts, Trouble>) -> Option<Trouble> {
         saved.map(|counts| self.counts.add(&counts)).err()
@@ -274,6 +297,16 @@ impl Lane<'_> {
         outbox::fail(&mut transaction, &record.waiting).await?;
         outbox::fail(&mut transaction, &record.failed).await?;
         transaction.commit().await?;
+        self.queue_again(&record.versions, connection).await?;
+        tracing::debug!(
+            server = self.server.name,
+            person = self.account.person,
+            written = record.wrote.len(),
+            ended = record.ended.len(),
+            waiting = record.waiting.len(),
+            failed = record.failed.len(),
+            "writes are recorded"
+        );
         let ended = |end| record.ended.iter().filter(|(_, how, _)| *how == end).count();
         let dead = record.failed.iter().filter(|failed| failed.next_try_at.is_none()).count();
         for (number, count, outcome) in [

@@ -92,20 +92,20 @@ const LEFT_OVER: SignedDuration = SignedDuration::from_secs(60);
 /// How long after its start a viewing may still be going on where the running time is unknown.
 const UNKNOWN_RUNTIME: SignedDuration = SignedDuration::from_hours(3);
 
-/// What the server must be told so that it agrees; None when it does, or when the viewer there is ahead of what is known.
+/// What the server must be told so that it agrees; None when it does, or when the viewer there is ahead of what is known, or may be by `now`.
 pub fn difference(
     there: &Observation,
     agreed: &Agreed,
     runtime_ms: Option<u64>,
     offset: ClockOffset,
     progress: ProgressPolicy,
+    now: Timestamp,
 ) -> Option<Wanted> {
     let state = there.state;
     let activity = state.last_played_at.map(|stamp| offset.to_ours(stamp));
     match agreed.played {
-        Some(true) if !state.played => {
-            (!newer_viewing(there, activity, agreed, runtime_ms)).then_some(Wanted::Played { at: agreed.played_at })
-        }
+        Some(true) if !state.played => (!newer_viewing(there, activity, agreed, runtime_ms, now))
+            .then_some(Wanted::Played { at: agreed.played_at }),
         Some(true) => {
             let left_over = state.position_ms > 0
                 && activity.is_some_and(|activity| {
@@ -129,7 +129,13 @@ pub fn difference(
 }
 
 /// True when a viewing has begun at the server after the last play: a mark would end it, and its finish could no longer be seen.
-fn newer_viewing(there: &Observation, activity: Option<Timestamp>, agreed: &Agreed, runtime_ms: Option<u64>) -> bool {
+fn newer_viewing(
+    there: &Observation,
+    activity: Option<Timestamp>,
+    agreed: &Agreed,
+    runtime_ms: Option<u64>,
+    now: Timestamp,
+) -> bool {
     let Some(activity) = activity.filter(|activity| agreed.changed_at.is_none_or(|changed| *activity > changed)) else {
         return false;
     };
@@ -142,8 +148,9 @@ fn newer_viewing(there: &Observation, activity: Option<Timestamp>, agreed: &Agre
         // some servers stamp a play with its start, and since our own writes of positions bear the server's now.
         agreed.position.is_some() || agreed.changed_at.is_none_or(|changed| activity.duration_since(changed) > viewing)
     } else {
-        // Not played, yet with a count: servers that clear the mark at the start of a re-watch, before the first position is kept.
-        there.state.plays > 0 && there.true_at.duration_since(activity) < viewing
+        // Not played, yet with a count: servers that clear the mark at the start of a re-watch, before the first position is kept. One that was given up
+        // at once looks the same for ever, and nobody reads it again: only time tells.
+        there.state.plays > 0 && now.duration_since(activity) < viewing
     }
 }
 

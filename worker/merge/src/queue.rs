@@ -25,8 +25,8 @@ pub fn next_position(last: Timestamp) -> Timestamp {
 }
 
 /// What a server must be told of an item; None when it agrees, or can't be told.
-pub fn wanted(server: &Server, progress: ProgressPolicy, candidate: &Candidate) -> Option<Wanted> {
-    difference(&candidate.observation, &candidate.agreed, candidate.runtime_ms, server.clock_offset, progress)
+pub fn wanted(server: &Server, progress: ProgressPolicy, candidate: &Candidate, now: Timestamp) -> Option<Wanted> {
+    difference(&candidate.observation, &candidate.agreed, candidate.runtime_ms, server.clock_offset, progress, now)
         .filter(|wanted| *wanted != Wanted::NoPosition || server.kind.clears_positions())
 }
 
@@ -66,7 +66,7 @@ pub async fn told(
         let entries: Vec<Entry> = candidates
             .iter()
             .filter_map(|candidate| {
-                let wanted = wanted(server, progress, candidate)?;
+                let wanted = wanted(server, progress, candidate, now)?;
                 let titles = of_item.get(&candidate.item_id).map_or(&[][..], Vec::as_slice);
                 let unread = account_id == origin.id && titles.iter().any(|title| told.unread.contains(title));
                 let due_at = match wanted {

@@ -136,7 +136,10 @@ impl Http {
             .connect_timeout(limits.timeout.min(connect_timeout))
             // Repeating is decided here, where it is known what may be repeated.
             .retry(reqwest::retry::never());
-        client = if tls.insecure_skip_verify {
+        client = if base.scheme() == "http" {
+            // Nobody is trusted by a certificate, also where the system has none; redirects aren't followed.
+            client.tls_certs_only([])
+        } else if tls.insecure_skip_verify {
             client.tls_danger_accept_invalid_certs(true)
         } else if tls.ca_pem.is_none() {
             let public = trust::public().map_err(|error| wrong(unusable.to_owned()).caused_by(error))?;
@@ -149,7 +152,9 @@ impl Http {
                 .ok()
                 .filter(|found| !found.is_empty())
                 .ok_or_else(|| wrong("the Secret of tls.caSecretRef holds no certificate in PEM".to_owned()))?;
-            client = client.tls_certs_merge(authorities);
+            if base.scheme() == "https" {
+                client = client.tls_certs_merge(authorities);
+            }
         }
         let client = client.build().map_err(|error| wrong(unusable.to_owned()).caused_by(error))?;
         Ok(Self(Arc::new(Inner {

@@ -7,11 +7,12 @@ use serde::Serialize;
 use watchstate_domain::ids::Provider;
 use watchstate_merge::queue::wanted;
 use watchstate_runtime::Exit;
+use watchstate_store::outbox::{self, Candidate};
 use watchstate_store::registry::{self, Server};
 use watchstate_store::report::copies;
 use watchstate_store::report::oddities::{self, Odd, Oddity};
 use watchstate_store::report::titles::{self, Watched};
-use watchstate_store::{Connection, outbox, report};
+use watchstate_store::{Connection, report};
 
 use crate::Misconfigured;
 use crate::app::App;
@@ -137,8 +138,9 @@ async fn held(
     for (account_id, (server_id, items)) in items {
         let Some(server) = servers.get(&server_id) else { continue };
         let candidates = outbox::load(connection, account_id, &items.into_iter().collect::<Vec<_>>()).await?;
-        for candidate in candidates.iter().filter(|candidate| wanted(server, app.policy.progress, candidate).is_some())
-        {
+        let now = app.clock.now();
+        let differs = |candidate: &&Candidate| wanted(server, app.policy.progress, candidate, now).is_some();
+        for candidate in candidates.iter().filter(differs) {
             for key in places.get(&(account_id, candidate.item_id)).into_iter().flatten() {
                 held.entry(*key).or_default().1.insert(server.name.clone());
             }

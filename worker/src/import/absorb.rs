@@ -71,6 +71,8 @@ struct Work<'a> {
     known: Option<&'a Known>,
     /// Its titles must be found (again).
     place: Option<place::Fingerprint>,
+    /// It tells a state that isn't known.
+    tells: bool,
 }
 
 /// A merged state of an item.
@@ -82,7 +84,7 @@ struct Outcome {
 }
 
 impl<'a> Reader<'a> {
-    /// A reader for one account. `asked_at`: before the first page was asked for; one moment for all that it merges.
+    /// A reader for one account. `asked_at`: before the first page was asked for.
     pub fn new(
         app: &'a App,
         server: &'a Server,
@@ -111,6 +113,11 @@ impl<'a> Reader<'a> {
             states,
             context,
         }
+    }
+
+    /// Says that the first page of a reading is about to be asked for: what is known from before then is older than its pages.
+    pub fn asks(&mut self) {
+        self.context.now = self.app.clock.now();
     }
 
     /// Leaves un-plays to the next import, which sees how many there are.
@@ -171,7 +178,7 @@ impl<'a> Reader<'a> {
                 && self.states != States::Leave
                 && known.is_none_or(|known| differs(item, known, self.context.now));
             if place.is_some() || state {
-                work.push(Work { item, known, place });
+                work.push(Work { item, known, place, tells: state });
             }
         }
         if work.is_empty() {
@@ -257,7 +264,9 @@ impl<'a> Reader<'a> {
             seen.insert(u64::try_from(item_id).unwrap_or_default());
             self.counts.new += u64::from(one.known.is_none());
             self.counts.unmatched += u64::from(titles.is_empty());
-            if self.states == States::Leave {
+            // What must be placed anew needn't tell anything: what is known of its state may be newer than this page.
+            let tells = one.tells || moved || one.known.is_none_or(|known| known.observation.is_none());
+            if self.states == States::Leave || !tells {
                 continue;
             }
             // Other titles than before: what was seen of the old ones says nothing of the new.

@@ -136,6 +136,7 @@ impl Read<'_, '_> {
     ) -> Result<bool, Trouble> {
         let stop = self.reader.app.stop.clone();
         let bar = self.reader.app.progress.bar(&format!("{} {}", self.reader.server.name, self.library.title), 0);
+        self.reader.asks();
         let mut pages = self.view.items(self.library, selection);
         loop {
             let page = tokio::select! {
@@ -154,6 +155,13 @@ impl Read<'_, '_> {
             } else {
                 take_in(self.reader, self.view, self.library_id, page.items, seen, connection).await?;
             }
+            tracing::debug!(
+                server = self.reader.server.name,
+                library = self.library.title,
+                items = page.received,
+                of = page.total,
+                "a page is stored"
+            );
             bar.add(page.received);
         }
     }

@@ -125,7 +125,7 @@ impl Lane<'_> {
                 ));
                 continue;
             };
-            match queue::wanted(self.server, self.app.policy.progress, &candidate) {
+            match queue::wanted(self.server, self.app.policy.progress, &candidate, self.app.clock.now()) {
                 Some(want) => wanted.push((due, candidate, want)),
                 None => record.ended.push((due.ticket.clone(), End::AlreadyRight, None)),
             }

@@ -84,6 +84,7 @@ impl Lane<'_> {
                         told_at: None,
                     });
                     record.wrote.push(Wrote { ticket: task.due.ticket.clone(), wanted: task.wanted });
+                    record.versions.insert(task.candidate.item_id, task.candidate.version);
                 }
                 Sent::Answered(Err(error)) => {
                     if let Some((failure, whole_server)) = self.fail(&task, error, record) {

@@ -31,7 +31,7 @@ fn with_position(agreed: Agreed, minutes: u64, when: i64) -> Agreed {
 }
 
 fn wanted(there: &Observation, agreed: &Agreed) -> Option<Wanted> {
-    difference(there, agreed, RUNTIME, ClockOffset(0), ProgressPolicy::default())
+    difference(there, agreed, RUNTIME, ClockOffset(0), ProgressPolicy::default(), at(2_000))
 }
 
 const PLAYED: Option<Wanted> = Some(Wanted::Played { at: None });
@@ -66,6 +66,17 @@ fn a_mark_is_written_where_it_is_missing_and_nobody_is_ahead() {
         let expected = expected.map(|_| Wanted::Played { at: agreed.played_at });
         assert_eq!(wanted(&there, &agreed), expected, "{what}");
     }
+}
+
+#[test]
+fn a_re_watch_that_was_given_up_at_once_gets_its_mark_back_though_nobody_reads_it_again() {
+    let given_up = there(false, 2, Some(1_950), 0);
+    let at_minute = |now| {
+        let yes = agreed(Some(true), Some(1_000));
+        difference(&given_up, &yes, RUNTIME, ClockOffset(0), ProgressPolicy::default(), at(now))
+    };
+    assert_eq!(at_minute(2_049), None);
+    assert_eq!(at_minute(2_050), Some(Wanted::Played { at: Some(at(1_000)) }));
 }
 
 #[test]
@@ -107,7 +118,7 @@ fn a_position_travels_forward_in_time_and_never_into_the_credits() {
     assert_eq!(wanted(&there(false, 0, None, 0), &anew), position(30), "watched anew after an un-mark");
     let off = ProgressPolicy { enabled: false, ..ProgressPolicy::default() };
     let some = with_position(never, 30, 1_000);
-    assert_eq!(difference(&there(false, 0, None, 0), &some, RUNTIME, ClockOffset(0), off), None);
+    assert_eq!(difference(&there(false, 0, None, 0), &some, RUNTIME, ClockOffset(0), off, at(2_000)), None);
     let huge = Agreed { position: Some(Position { at: at(1_000), position_ms: u64::MAX }), ..never };
     assert_eq!(wanted(&there(false, 0, None, 0), &huge), None, "a position beyond the end is near it too");
 }
@@ -117,7 +128,7 @@ fn a_servers_stamp_is_read_through_its_clock() {
     let hour_ahead = ClockOffset(3_600_000);
     let anew = with_position(agreed(None, None), 30, 1_000);
     let newer_by_its_clock_only = there(false, 1, Some(1_030), 10);
-    let told = difference(&newer_by_its_clock_only, &anew, RUNTIME, hour_ahead, ProgressPolicy::default());
+    let told = difference(&newer_by_its_clock_only, &anew, RUNTIME, hour_ahead, ProgressPolicy::default(), at(2_000));
     assert_eq!(told, Some(Wanted::Position { position_ms: 30 * MIN, at: at(1_000) }));
     assert_eq!(wanted(&newer_by_its_clock_only, &anew), None);
 }

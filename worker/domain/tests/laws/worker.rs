@@ -232,14 +232,21 @@ impl Worker {
         if servers[index].is_watching(person, item.title) {
             return None;
         }
-        self.differs(&servers[index], index, person, item)?;
+        self.differs(&servers[index], index, person, item, now)?;
         self.read(servers, index, person, item, false, now);
-        self.differs(&servers[index], index, person, item)
+        self.differs(&servers[index], index, person, item, now)
     }
 
-    pub fn differs(&self, server: &Server, index: usize, person: usize, item: &Item) -> Option<Wanted> {
+    fn differs(&self, server: &Server, index: usize, person: usize, item: &Item, now: i64) -> Option<Wanted> {
         let there = self.observations.get(&(person, index, item.id))?;
-        difference(there, &self.agreed(person, item.title), RUNTIME, server.offset(), ProgressPolicy::default())
+        difference(
+            there,
+            &self.agreed(person, item.title),
+            RUNTIME,
+            server.offset(),
+            ProgressPolicy::default(),
+            stamp(now),
+        )
     }
 
     fn expect(&mut self, server: &Server, index: usize, person: usize, title: usize, wanted: &Wanted, now: i64) {

@@ -332,6 +332,7 @@ impl Known<'_> {
             policy: &server.policy,
             offset: server.clock_offset,
             progress: self.app.policy.progress,
+            now: self.app.clock.now(),
             there: candidate.map(|candidate| &candidate.observation),
             gone,
             agreed: candidate.map(|candidate| candidate.agreed).unwrap_or_default(),

@@ -1,5 +1,6 @@
 //! Why a server was written to, or wasn't: a pure decision over what is stored.
 
+use jiff::Timestamp;
 use serde::Serialize;
 use watchstate_domain::clock::ClockOffset;
 use watchstate_domain::item::ItemState;
@@ -55,6 +56,8 @@ pub struct Case<'a> {
     pub offset: ClockOffset,
     /// Whether positions travel.
     pub progress: ProgressPolicy,
+    /// The time.
+    pub now: Timestamp,
     /// What the account was last seen to have; None: it never was.
     pub there: Option<&'a Observation>,
     /// The account is no longer shown the item.
@@ -86,7 +89,7 @@ pub fn verdict(case: &Case<'_>) -> Verdict {
             format!("it was un-played there together with many others: plan {plan} waits for you (held show {plan})"),
         );
     }
-    let Some(wanted) = difference(there, &case.agreed, case.runtime_ms, case.offset, case.progress) else {
+    let Some(wanted) = difference(there, &case.agreed, case.runtime_ms, case.offset, case.progress, case.now) else {
         return nothing_to_write(case, there);
     };
     let told = told(&wanted);
@@ -145,7 +148,7 @@ fn nothing_to_write(case: &Case<'_>, there: &Observation) -> Verdict {
 fn position(case: &Case<'_>, there: &Observation) -> Verdict {
     let left = |reason: &str| Verdict { status: Status::Left, reason: reason.to_owned() };
     let would = |there: &Observation, runtime_ms, progress| {
-        difference(there, &case.agreed, runtime_ms, case.offset, progress).is_some()
+        difference(there, &case.agreed, runtime_ms, case.offset, progress, case.now).is_some()
     };
     let any = ProgressPolicy { enabled: true, minimum_ms: 0 };
     let undated = Observation { state: ItemState { last_played_at: None, ..there.state }, ..*there };
@@ -191,7 +194,6 @@ pub fn unheard(policy: &ServerPolicy) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jiff::Timestamp;
     use watchstate_domain::watch::Position;
 
     fn at(second: i64) -> Timestamp {
@@ -245,6 +247,7 @@ mod tests {
             policy: &policy,
             offset: ClockOffset(0),
             progress: ProgressPolicy::default(),
+            now: at(1_000_000),
             there: Some(&fresh),
             gone: false,
             agreed: seen,
