@@ -161,7 +161,7 @@ pub async fn farewell(context: &Arc<Context>, candidate: &Candidate) -> Result<(
     candidate.take_over(|| goodbye::farewell(context)).await
 }
 
-/// Keeps the registry free of servers that have no resource any more. A look that fails is repeated.
+/// Keeps the registry free of servers that have no resource any more. A sweep that fails is repeated.
 async fn sweeping(context: &Context, servers: &Store<MediaServer>, gone: &Notify, stop: &CancellationToken) {
     let mut returns = Box::pin(context.database.returns());
     let mut failed = false;

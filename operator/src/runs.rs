@@ -245,11 +245,12 @@ async fn count(connection: &mut Connection, ended: &mut Ended, metrics: &Metrics
 async fn gauges(connection: &mut Connection, metrics: &Metrics) -> Result<(), StoreError> {
     let depths = outbox::depths(connection).await?;
     let waiting = plans::list(connection, false, None).await?;
+    let servers = registry::servers(connection).await?;
     // Those of servers that are gone go.
     metrics.outbox_writes.clear();
     metrics.held_plans.clear();
     metrics.server_clock_offset_seconds.clear();
-    for server in registry::servers(connection).await?.iter().filter(|server| server.contacted_at.is_some()) {
+    for server in servers.iter().filter(|server| server.contacted_at.is_some()) {
         let label = metrics::Server { server: ServerName::configured(&server.name) };
         metrics.server_clock_offset_seconds.set(&label, server.clock_offset.seconds());
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
+use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret, SecretBox};
 use serde_json::{Map, Value};
 use watchstate_runtime::redact;
@@ -76,15 +77,19 @@ fn shown_headers(headers: &HeaderMap) -> Value {
 
 fn shown_body(body: &[u8], token: Option<&SecretBox<[u8]>>) -> String {
     let mut text = String::from_utf8_lossy(body).replace('\0', "");
+    if !is_json(&text) {
+        // A form carries JSON with its quotes and colons encoded: what is secret shows only once they are decoded.
+        text = percent_decode_str(&text).decode_utf8_lossy().replace('\0', "");
+    }
     if let Some(token) = token.and_then(|token| std::str::from_utf8(token.expose_secret()).ok()) {
         text = text.replace(token, "***");
     }
     let text: String = text.chars().take(LONGEST).collect();
-    if serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok() {
-        redact::scrub_json(&text)
-    } else {
-        redact::scrub(&text).into_owned()
-    }
+    if is_json(&text) { redact::scrub_json(&text) } else { redact::scrub(&text).into_owned() }
+}
+
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }
 
 #[cfg(test)]
@@ -112,9 +117,16 @@ mod tests {
             r#"{"ServerUrl":"http://jf/?apikey=hush","Token":"hush","Name":"Heat"}"#,
             r#"{"url":"http://anna:hush@jf/","Name":"Heat","broken"#,
             "Heat hush",
+            "data=%7B%22AccessToken%22%3A%22hush%22%2C%22Name%22%3A%22Heat%22%7D",
+            "name=Heat&accessToken=%68ush",
         ] {
             let shown = shown_body(body.as_bytes(), Some(&token));
             assert!(shown.contains("Heat") && !shown.contains("hush"), "{shown}");
         }
+        let other = shown_body(b"data=%7B%22AccessToken%22%3A%22s3cret%22%2C%22Name%22%3A%22Heat%22%7D", Some(&token));
+        assert!(
+            other.contains("Heat") && !other.contains("s3cret"),
+            "also a secret that isn't the request's own: {other}"
+        );
     }
 }

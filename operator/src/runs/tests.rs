@@ -2,6 +2,8 @@
 
 use serde_json::json;
 use uuid::Uuid;
+use watchstate_domain::clock::ClockOffset;
+use watchstate_domain::item::ServerKind;
 
 use super::*;
 
@@ -111,4 +113,46 @@ fn each_run_is_counted_once_however_often_it_is_read() {
     assert_eq!(ended.new_ones(batch.clone()).len(), batch.len());
     assert_eq!(ended.since, at(200), "a full batch isn't read for ever");
     assert!(ended.new_ones(batch).is_empty());
+}
+
+#[tokio::test]
+async fn what_imports_counted_and_how_clocks_go_is_exported() {
+    let claim = watchstate_tests::postgres::database().await.unwrap();
+    let store = Store::connect(&claim.url, 1).await.unwrap();
+    store.migrate().await.unwrap();
+    let mut connection = store.acquire().await.unwrap();
+    let wanted = registry::WantedServer {
+        name: "emby".to_owned(),
+        kind: ServerKind::Emby,
+        url: "http://emby".to_owned(),
+        policy: registry::ServerPolicy::default(),
+        users: vec![("anna".to_owned(), "anna".to_owned())],
+        webhook_token_sha256: None,
+    };
+    let server_id = registry::put_server(&mut connection, &wanted, at(1)).await.unwrap();
+    registry::contacted(&mut connection, server_id, "id", "Emby", "4.9", ClockOffset(90_000), at(2)).await.unwrap();
+    for (verb, dry_run) in [("import", false), ("import", true), ("export", false)] {
+        let started = runs::Started { job: Uuid::nil(), verb, server_id, schedule: None, dry_run };
+        let run = runs::start(&mut connection, &started, at(3)).await.unwrap();
+        let counts = json!({ "read": 10, "conflicts": 2, "playedAgain": 3, "held": 4 });
+        runs::finish(&mut connection, run, "done", &counts, None, at(4)).await.unwrap();
+    }
+    let metrics = Metrics::new().unwrap();
+    let mut ended = Ended { since: at(0), counted: BTreeMap::new() };
+    for _ in 0..2 {
+        count(&mut connection, &mut ended, &metrics).await.unwrap();
+    }
+    let emby = metrics::Server { server: ServerName::configured("emby") };
+    let again = metrics::Happened { server: emby.server.clone(), event: metrics::Event::PlayedAgain };
+    assert_eq!(
+        [
+            metrics.items_read_total.get(&emby),
+            metrics.items_conflicting_total.get(&emby),
+            metrics.events_total.get(&again),
+            metrics.plans_held_total.get(&emby),
+        ],
+        [10, 2, 3, 1],
+        "the one import that wasn't a dry run, once"
+    );
+    assert!((metrics.server_clock_offset_seconds.get(&emby) - 90.0).abs() < f64::EPSILON);
 }
