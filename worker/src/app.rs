@@ -131,7 +131,7 @@ async fn known(
             () = stop.cancelled() => return Ok(None),
         }
     } else {
-        store.migrate().await?;
+        store.migrate_once_up().await?;
     }
     let mut connection = store.acquire().await?;
     let client_id = registry::installation(&mut connection).await?.to_string();

@@ -118,7 +118,9 @@ impl Embedded {
             .username(NAME)
             .password(&self.password)
             .database("postgres");
-        let mut connection = sqlx::PgConnection::connect_with(&options).await.map_err(StoreError::Connect)?;
+        let mut connection = sqlx::PgConnection::connect_with(&options)
+            .await
+            .map_err(|source| StoreError::Connect { address: format!("127.0.0.1:{}", self.port), source })?;
         let exists: bool = sqlx::query_scalar("select exists (select 1 from pg_database where datname = $1)")
             .bind(NAME)
             .fetch_one(&mut connection)

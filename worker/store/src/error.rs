@@ -7,8 +7,13 @@ pub enum StoreError {
     #[error("the database's address can't be read; expected postgres://user:password@host:port/name")]
     Address(#[source] sqlx::Error),
     /// No connection.
-    #[error("no connection to the database")]
-    Connect(#[source] sqlx::Error),
+    #[error("no connection to the database at {address}")]
+    Connect {
+        /// Its host and port.
+        address: String,
+        /// Why.
+        source: sqlx::Error,
+    },
     /// The schema couldn't be brought up to date.
     #[error("the database's schema couldn't be brought up to date")]
     Migrate(#[from] sqlx::migrate::MigrateError),
@@ -50,7 +55,21 @@ impl StoreError {
 
     /// True where trying again later may help.
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::Connect(_) | Self::Query(_) | Self::Embedded(_))
+        matches!(self, Self::Connect { .. } | Self::Query(_) | Self::Embedded(_))
+    }
+
+    /// True where a database that is just starting, or whose name and address aren't known everywhere yet, says so: soon it won't. Not where it knows no such
+    /// user, password or database, though some day it may.
+    pub fn is_of_a_start(&self) -> bool {
+        let Self::Connect { source, .. } = self else { return false };
+        match source {
+            sqlx::Error::Io(_) => true,
+            // Starting up or shutting down, and too many connections.
+            sqlx::Error::Database(error) => {
+                error.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("53"))
+            }
+            _ => false,
+        }
     }
 }
 

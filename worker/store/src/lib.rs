@@ -23,12 +23,14 @@ pub mod transaction;
 pub mod wake;
 pub mod watches;
 
+use std::io;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use backon::{ConstantBuilder, Retryable};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Executor, PgPool};
+use sqlx::{ConnectOptions, Connection as _, Executor, PgPool};
 
 pub use error::{Result, StoreError};
 
@@ -46,7 +48,12 @@ static MIGRATIONS: Migrator = {
     migrations
 };
 
-/// How long the database may be away when a process begins, before the next try.
+/// How long one attempt to connect may take. Packets to a pod that is gone are swallowed without an answer, and a connection that began so never
+/// ends at the pod that took its place: only a new one does.
+const ATTEMPT: Duration = Duration::from_secs(5);
+/// How long a database may take to start, or its name and address to be known everywhere.
+const START: Duration = Duration::from_secs(30);
+/// How long to wait before the next attempt.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// The database of one installation. Cheap to clone.
@@ -56,14 +63,14 @@ pub struct Store {
 }
 
 impl Store {
-    /// Connects, with at most `connections` at a time, and waits up to ten seconds for the first. The address's password appears in no error.
+    /// Connects, with at most `connections` at a time, by one attempt. The address's password appears in no error.
     pub async fn connect(url: &str, connections: u32) -> Result<Self> {
         let store = Self::at(url, connections)?;
-        store.pool.acquire().await.map_err(StoreError::Connect)?;
+        store.reach().await?.close().await?;
         Ok(store)
     }
 
-    /// The same, connected only once it is used: for processes that stay, and begin their work when the database comes.
+    /// The same, connected only once it is used: for processes that wait for the database.
     pub fn at(url: &str, connections: u32) -> Result<Self> {
         // The library would take any scheme, and then wait for a Postgres at a MySQL's port.
         if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
@@ -72,7 +79,7 @@ impl Store {
         let options = PgConnectOptions::from_str(url).map_err(StoreError::Address)?.log_statements(log_level());
         let pool = PgPoolOptions::new()
             .max_connections(connections)
-            .acquire_timeout(Duration::from_secs(10))
+            .acquire_timeout(ATTEMPT * 2)
             .after_connect(|connection, _| {
                 // Compiling a query takes longer than any of ours runs: where statistics are missing, Postgres would do it for a table of ten rows.
                 let settings = "set application_name = 'watchstate'; set jit = off";
@@ -84,22 +91,41 @@ impl Store {
 
     /// Brings the schema up to date as soon as the database is there, however long that takes. An error is one that no waiting mends.
     pub async fn migrate_when_there(&self) -> Result<()> {
-        loop {
-            match self.migrate().await {
-                Err(error) if error.is_retryable() => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "waiting for the database");
-                    tokio::time::sleep(RETRY).await;
-                }
-                ended => return ended,
-            }
-        }
+        self.migrate_while(StoreError::is_retryable).await
+    }
+
+    /// The same, for a database that may just be starting: one that takes longer than half a minute, or that its owner must mend, is an error.
+    pub async fn migrate_once_up(&self) -> Result<()> {
+        let began = Instant::now();
+        self.migrate_while(|error| error.is_of_a_start() && began.elapsed() < START).await
+    }
+
+    async fn migrate_while(&self, waits: impl FnMut(&StoreError) -> bool) -> Result<()> {
+        (|| self.migrate())
+            .retry(ConstantBuilder::new().with_delay(RETRY).without_max_times())
+            .when(waits)
+            .notify(|error, _| tracing::warn!(error = error as &dyn std::error::Error, "waiting for the database"))
+            .await
     }
 
     /// Brings the schema up to date. Several processes may do so at once: one works, the others wait (sqlx holds an advisory lock).
     pub async fn migrate(&self) -> Result<()> {
-        let mut connection = self.pool.acquire().await.map_err(StoreError::Connect)?;
-        MIGRATIONS.run(&mut *connection).await?;
+        let mut connection = self.reach().await?;
+        MIGRATIONS.run(&mut connection).await?;
+        connection.close().await?;
         Ok(())
+    }
+
+    /// A connection beside the pool, by one attempt, whose error says why there is none: the pool's would only say that it took too long.
+    async fn reach(&self) -> Result<Connection> {
+        let options = self.pool.connect_options();
+        let connecting = Connection::connect_with(&options);
+        let connected = tokio::time::timeout(ATTEMPT, connecting).await;
+        connected.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into())).map_err(|source| {
+            let host =
+                options.get_socket().map_or_else(|| options.get_host().to_owned(), |path| path.display().to_string());
+            StoreError::Connect { address: format!("{host}:{}", options.get_port()), source }
+        })
     }
 
     /// Tells Postgres' planner how large the tables have become. It finds out by itself, but only a minute after they have grown, and then thoroughly; until
