@@ -17,9 +17,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::http::{Answer, Call, FaultKind, Http, Operation, Seen};
+use crate::http::{Answer, Call, FaultKind, Group, Http, Operation, Seen};
 use crate::world::World;
 use crate::{control, mediabrowser, plex};
 
@@ -210,7 +211,7 @@ async fn handle(service: &dyn Service, request: Request<Incoming>) -> Result<Res
             answer.body = answer.body.slice(..answer.body.len() / 2);
             Some(answer)
         }
-        Some(FaultKind::CutBody) | None => Some(service.answer(&call)),
+        Some(FaultKind::CutBody) | None => Some(answer(service, &call, operation)),
     };
     let mut seen = Seen { duration: began.elapsed(), ..Seen::of(&call, operation) };
     if let Some(answer) = &answer {
@@ -221,6 +222,16 @@ async fn handle(service: &dyn Service, request: Request<Incoming>) -> Result<Res
     http.log.push(seen);
     let answer = answer.ok_or(Cut)?;
     Ok(respond(service, answer, fault == Some(FaultKind::CutBody)))
+}
+
+/// The answer. A page takes milliseconds to make: as real servers do that beside each other, one simulator must not hold up the others meanwhile.
+fn answer(service: &dyn Service, call: &Call, operation: Operation) -> Answer {
+    let several = Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
+    if several && matches!(operation.group, Group::ReadPage | Group::ById) {
+        tokio::task::block_in_place(|| service.answer(call))
+    } else {
+        service.answer(call)
+    }
 }
 
 /// Makes the response; `cut` lets it end before its announced length.

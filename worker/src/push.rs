@@ -261,17 +261,18 @@ impl Lane<'_> {
     /// compared with what was written.
     async fn queue_again(&self, versions: &BTreeMap<i64, i64>, connection: &mut Connection) -> Result<(), Trouble> {
         let now = self.app.clock.now();
-        let items: Vec<i64> = versions.keys().copied().collect();
+        let items = outbox::overtaken(connection, self.account.id, versions).await?;
+        if items.is_empty() {
+            return Ok(());
+        }
         let candidates = outbox::load(connection, self.account.id, &items).await?;
-        let changed =
-            candidates.iter().filter(|candidate| versions.get(&candidate.item_id) != Some(&candidate.version));
         let again = |candidate: &Candidate| {
             let wanted = queue::wanted(self.server, self.app.policy.progress, candidate, now)?;
             let due_at = matches!(wanted, Wanted::Position { .. }).then(|| queue::next_position(now));
             // Whoever changed it did so a moment ago: positions keep their distance, as those of events do.
             Some(Entry { item_id: candidate.item_id, wanted, version: candidate.version, due_at, told_at: Some(now) })
         };
-        let entries: Vec<Entry> = changed.filter_map(again).collect();
+        let entries: Vec<Entry> = candidates.iter().filter_map(again).collect();
         if !entries.is_empty() {
             outbox::enqueue(connection, self.account.id, &entries, Some(self.run_id), now).await?;
         }

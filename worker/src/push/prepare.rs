@@ -13,7 +13,7 @@ use watchstate_merge::queue;
 use watchstate_store::observations;
 use watchstate_store::outbox::{self, Candidate, Due, End, Failed};
 use watchstate_store::own_marks;
-use watchstate_store::{Connection, items};
+use watchstate_store::{Connection, items, transaction};
 
 use super::{Lane, Prepared, Record, Task};
 use crate::contact::{Trouble, unless_stopped};
@@ -39,11 +39,16 @@ impl Lane<'_> {
         let (tasks, titles, later) = self.one_a_title(tasks, busy, connection).await?;
         let tasks = self.not_too_often(tasks, &mut record, connection).await?;
         let tasks = self.not_playing(tasks, &mut record, connection).await?;
-        let expected: Vec<(i64, Expected)> = tasks.iter().map(|task| self.expected(task)).collect();
-        observations::expect(connection, self.account.id, &expected).await?;
-        if let Some(owner) = own_marks::owner(self.server, self.account) {
-            own_marks::note(connection, owner, &self.own_marks(&tasks)).await?;
+        if tasks.is_empty() {
+            return Ok(Prepared { tasks, titles, later, record });
         }
+        let expected: Vec<(i64, Expected)> = tasks.iter().map(|task| self.expected(task)).collect();
+        let mut transaction = transaction::begin(connection).await?;
+        observations::expect(&mut transaction, self.account.id, &expected).await?;
+        if let Some(owner) = own_marks::owner(self.server, self.account) {
+            own_marks::note(&mut transaction, owner, &self.own_marks(&tasks)).await?;
+        }
+        transaction.commit().await?;
         Ok(Prepared { tasks, titles, later, record })
     }
 

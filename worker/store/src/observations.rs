@@ -99,7 +99,13 @@ pub async fn expect(connection: &mut Connection, account_id: i64, writes: &[(i64
 /// Forgets what every account was seen to have of the items.
 pub async fn forget(connection: &mut Connection, items: &[i64]) -> Result<()> {
     if !items.is_empty() {
-        sqlx::query!("delete from observation where item_id = any($1)", items).execute(connection).await?;
+        sqlx::query!(
+            r#"delete from observation o using item i join account a on a.server_id = i.server_id
+               where i.id = any($1) and o.account_id = a.id and o.item_id = i.id"#,
+            items,
+        )
+        .execute(connection)
+        .await?;
     }
     Ok(())
 }
@@ -189,7 +195,9 @@ pub async fn mark_gone(
     .await?;
     sqlx::query!(
         r#"update item i set gone_at = $2
-           where i.id = any($1) and not exists (select 1 from observation o where o.item_id = i.id and o.gone_at is null)"#,
+           where i.id = any($1) and not exists (
+               select 1 from account a join observation o on o.account_id = a.id and o.item_id = i.id and o.gone_at is null
+               where a.server_id = i.server_id)"#,
         &gone,
         bind(now),
     )

@@ -1,6 +1,6 @@
 //! The outbox: what servers should be told. A write that fails is tried again, never forgotten.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 use jiff_sqlx::Timestamp as Stamp;
@@ -130,6 +130,29 @@ pub async fn load(connection: &mut Connection, account_id: i64, item_ids: &[i64]
         });
     }
     Ok(candidates)
+}
+
+/// Those of an account's items whose agreed truth has another version than the one by which they are named here.
+pub async fn overtaken(
+    connection: &mut Connection,
+    account_id: i64,
+    versions: &BTreeMap<i64, i64>,
+) -> Result<Vec<i64>> {
+    let ids = sqlx::query_scalar!(
+        r#"select told.item_id as "item_id!"
+           from account a
+           cross join unnest($2::bigint[], $3::bigint[]) as told (item_id, version)
+           join item_title it on it.item_id = told.item_id
+           left join watch_state w on w.person_id = a.person_id and w.title_id = it.title_id
+           where a.id = $1
+           group by told.item_id, told.version having max(coalesce(w.version, 0)) <> told.version"#,
+        account_id,
+        &versions.keys().copied().collect::<Vec<_>>(),
+        &versions.values().copied().collect::<Vec<_>>(),
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(ids)
 }
 
 /// A write to be queued.

@@ -217,15 +217,8 @@ pub async fn save(connection: &mut Connection, changes: &Changes, names: &[Namin
     )
     .execute(&mut *connection)
     .await?;
-    let mut ids: Vec<(TitleId, ExternalId)> = created
-        .iter()
-        .flat_map(|title| title.ids.iter().map(|id| (title.id, id)))
-        .chain(changes.learned.iter().cloned())
-        .collect();
-    ids.sort_unstable_by(|(_, one), (_, other)| {
-        (&one.value, one.provider.as_str()).cmp(&(&other.value, other.provider.as_str()))
-    });
-    learn(connection, &ids).await?;
+    name(connection, created).await?;
+    learn(connection, &changes.learned).await?;
     if changes.numbered.is_empty() {
         return Ok(());
     }
@@ -246,6 +239,31 @@ pub async fn save(connection: &mut Connection, changes: &Changes, names: &[Namin
 /// The place to show: the one that it claims, else the one that its server gives it.
 fn place(title: &Title, naming: Option<&Naming>) -> Option<Numbering> {
     title.numbering.or_else(|| naming.and_then(|naming| naming.place))
+}
+
+/// Stores the ids of new titles.
+async fn name(connection: &mut Connection, created: &[Title]) -> Result<()> {
+    let ids = created.iter().flat_map(|title| title.ids.iter().map(move |id| (title, id)));
+    let mut ids: Vec<(&Title, ExternalId)> = ids.collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    // In the order of the index, neighbours are stored on the same page of it.
+    ids.sort_unstable_by(|(_, one), (_, other)| {
+        (&one.value, one.provider.as_str()).cmp(&(&other.value, other.provider.as_str()))
+    });
+    sqlx::query!(
+        r#"insert into external_id (kind, provider, value, title_id)
+           select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
+           on conflict (value, provider, kind) do nothing"#,
+        &ids.iter().map(|(title, _)| title.kind.as_str().to_owned()).collect::<Vec<_>>(),
+        &ids.iter().map(|(_, id)| id.provider.as_str().to_owned()).collect::<Vec<_>>(),
+        &ids.iter().map(|(_, id)| id.value.clone()).collect::<Vec<_>>(),
+        &ids.iter().map(|(title, _)| title.id.0).collect::<Vec<_>>(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 async fn learn(connection: &mut Connection, ids: &[(TitleId, ExternalId)]) -> Result<()> {

@@ -82,13 +82,17 @@ impl Floor {
         Ok(())
     }
 
-    /// Sends the writes that the worker sent, four at a time, as it does.
+    /// Sends the writes that the worker sent, four at a time and a hundred after a look at their items, as it does.
     pub async fn write(&self, items: &HashMap<String, Item>, sent: &[world::WriteSeen]) -> Result<()> {
-        stream::iter(sent.iter().filter_map(|sent| Some((items.get(&sent.item)?, write(&sent.what)?))))
-            .map(|(item, write)| async move { self.view.write(item, &write).await })
-            .buffered(4)
-            .try_collect::<Vec<_>>()
-            .await?;
+        for sent in sent.chunks(100) {
+            let ids: Vec<String> = sent.iter().map(|sent| sent.item.clone()).collect();
+            self.view.items_by_id(&ids).await?;
+            stream::iter(sent.iter().filter_map(|sent| Some((items.get(&sent.item)?, write(&sent.what)?))))
+                .map(|(item, write)| async move { self.view.write(item, &write).await })
+                .buffered(4)
+                .try_collect::<Vec<_>>()
+                .await?;
+        }
         Ok(())
     }
 }

@@ -1,5 +1,5 @@
-//! How fast is a sync? Each figure is a ratio to a floor that the same run measures: the same pages fetched and parsed by the same clients, the same
-//! writes sent with the same concurrency, and nothing else: no database, no matching, no merging.
+//! How fast is a sync? Each figure is a ratio to a floor that the same run measures: the same pages and looks before writes fetched and parsed by the same
+//! clients, the same writes sent with the same concurrency, and nothing else: no database, no matching, no merging.
 
 use std::time::{Duration, Instant};
 
