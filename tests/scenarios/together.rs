@@ -170,6 +170,37 @@ async fn a_lost_database_connection_ends_the_run_and_the_next_one_finishes() -> 
     Ok(())
 }
 
+/// Another process has one of the page's titles, and then wants the other: one of the two must give way.
+#[tokio::test]
+async fn a_page_that_another_process_waits_for_while_it_waits_for_that_one_is_stored_anew() -> Result<()> {
+    let (household, [here]) = household([("here", Flavor::Jellyfin12)], titles).await?;
+    for title in ["Alien", "Heat"] {
+        watched(&here, title, "2024-02-01T20:00:00Z");
+    }
+    household.worker(&["import"]).await?.expect(0)?;
+    for title in ["Alien", "Heat"] {
+        here.play_to_end(ANNA, &movie(&here, title))?;
+    }
+    let ledger = Ledger::open(&household).await?;
+    let mut busy = PgConnection::connect(&household.database).await?;
+    // Who looks for the deadlock is who is ended by it.
+    busy.execute("set deadlock_timeout = '1h'").await?;
+    let mut held = busy.begin().await?;
+    held.execute("select from watch_state where title_id = (select max(title_id) from watch_state) for update").await?;
+    let child = household.spawn(&["-v", "import", "--full", "-o", "json"]).await?;
+    ledger.waiting(1).await?;
+    held.execute("select from watch_state where title_id = (select min(title_id) from watch_state) for update").await?;
+    held.rollback().await?;
+    let ran = Ran::from(child.wait_with_output().await?).expect(0)?;
+    assert!(ran.stderr.contains("a page is stored anew"), "{ran:#?}");
+    assert_eq!(ran.json()?["servers"][0]["counts"]["playedAgain"], 2, "counted once: {ran:#?}");
+    for title in ["Alien", "Heat"] {
+        let truth = truth(&household, title).await?;
+        assert_eq!(truth["plays"], 2, "{truth:#}");
+    }
+    Ok(())
+}
+
 /// The play is about to be stored when another server's item makes the title one with a second: joining waits for it, whichever of both titles stays.
 #[tokio::test]
 async fn a_play_that_is_told_while_its_title_is_joined_is_kept() -> Result<()> {

@@ -17,11 +17,14 @@ use watchstate_store::observations::{self, Observed};
 use watchstate_store::own_marks;
 use watchstate_store::plans::{self, Unplay};
 use watchstate_store::registry::{Account, Server};
-use watchstate_store::{Connection, titles, transaction};
+use watchstate_store::{Connection, StoreError, titles, transaction};
 
 use crate::app::App;
 use crate::contact::Trouble;
 use crate::import::Counts;
+
+/// How often a page is stored that meets others who are at the same titles.
+const ATTEMPTS: u32 = 5;
 
 /// What becomes of the states that a server tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,10 +201,35 @@ impl<'a> Reader<'a> {
             });
         }
         let placed = self.place(library_id, &work, connection).await?;
+        let before = (self.counts.clone(), self.unplays, self.waiting, self.unplayed.clone());
+        let mut attempts = 1;
+        loop {
+            match self.stored(&work, &placed, seen, connection).await {
+                // Events tell of several titles as well, in an order of their own: what one waits for the other may hold.
+                Err(error) if error.is_deadlock() && attempts < ATTEMPTS => {
+                    attempts += 1;
+                    tracing::debug!(
+                        server = self.server.name,
+                        "a page is stored anew: another process was at the same titles"
+                    );
+                    (self.counts, self.unplays, self.waiting, self.unplayed) = before.clone();
+                }
+                ended => return Ok(ended?),
+            }
+        }
+    }
+
+    /// Stores a page, all of it or nothing.
+    async fn stored(
+        &mut self,
+        work: &[Work<'_>],
+        placed: &place::Outcome<'_>,
+        seen: &mut RoaringTreemap,
+        connection: &mut Connection,
+    ) -> Result<(), StoreError> {
         let mut transaction = transaction::begin(connection).await?;
-        self.store(&work, &placed, seen, &mut transaction).await?;
-        transaction.commit().await?;
-        Ok(())
+        self.store(work, placed, seen, &mut transaction).await?;
+        transaction.commit().await
     }
 
     /// Finds the titles of what is new or changed. A transaction of its own: titles are made by one at a time, and nobody should wait for our states.
@@ -239,7 +267,7 @@ impl<'a> Reader<'a> {
         placed: &place::Outcome<'_>,
         seen: &mut RoaringTreemap,
         connection: &mut Connection,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), StoreError> {
         let item_of = |one: &Work<'_>| {
             let found = placed.items.get(one.item.remote_id.as_str());
             found.map(|found| found.item_id).or_else(|| one.known.map(|known| known.item_id))
@@ -289,7 +317,7 @@ impl<'a> Reader<'a> {
         &self,
         work: &[Work<'_>],
         connection: &mut Connection,
-    ) -> Result<HashMap<String, OwnMark>, Trouble> {
+    ) -> Result<HashMap<String, OwnMark>, StoreError> {
         let first =
             |one: &&Work<'_>| one.item.state.played && one.known.is_none_or(|known| known.observation.is_none());
         let items: Vec<String> = work.iter().filter(first).map(|one| one.item.remote_id.clone()).collect();
@@ -299,7 +327,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    async fn merge(&mut self, outcomes: &[Outcome], connection: &mut Connection) -> Result<(), Trouble> {
+    async fn merge(&mut self, outcomes: &[Outcome], connection: &mut Connection) -> Result<(), StoreError> {
         let believed = self.states == States::Merge;
         let mut unplays = Vec::new();
         let mut observed = Vec::with_capacity(outcomes.len());
@@ -360,7 +388,7 @@ impl<'a> Reader<'a> {
 
 /// Keeps the titles of which something is told from being joined away until it is stored. Another server may have joined some since they were found: then
 /// their items' titles are looked up again.
-async fn hold(outcomes: &mut [Outcome], connection: &mut Connection) -> Result<(), Trouble> {
+async fn hold(outcomes: &mut [Outcome], connection: &mut Connection) -> Result<(), StoreError> {
     let tells = |outcome: &Outcome| outcome.merged.mark.is_some() || outcome.merged.position.is_some();
     loop {
         let told: BTreeSet<TitleId> =

@@ -53,6 +53,11 @@ impl StoreError {
         self.sqlstate().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
     }
 
+    /// True where two waited for each other and Postgres has ended this one: it may begin anew at once.
+    pub fn is_deadlock(&self) -> bool {
+        self.sqlstate().as_deref() == Some("40P01")
+    }
+
     /// True where trying again later may help.
     pub const fn is_retryable(&self) -> bool {
         matches!(self, Self::Connect { .. } | Self::Query(_) | Self::Embedded(_))
