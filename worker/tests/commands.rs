@@ -297,6 +297,11 @@ async fn prune_tells_first_and_never_touches_history() {
     assert_eq!(removed(&done), [1, 1, 1, 0]);
     assert_eq!(removed(&house.json(&["prune", "--keep-titles", "0"])), [0, 0, 0, 0]);
     assert_eq!(titles(&house.backup("anna")), titles(&history));
+    // Marks of ours go with the items that bear them.
+    let mut connection = PgConnection::connect(&house.database.url).await.expect("a connection");
+    let marks: Vec<String> =
+        sqlx::query_scalar("select item_remote_id from own_mark").fetch_all(&mut connection).await.expect("rows");
+    assert_eq!(marks, ["1001"]);
 }
 
 #[tokio::test]

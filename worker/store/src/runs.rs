@@ -225,6 +225,13 @@ pub async fn prune(
         .rows_affected();
     // Nobody links an item to a title meanwhile.
     locks::titles(connection, Titles::Change).await?;
+    sqlx::query!(
+        r#"delete from own_mark m using item i join server s on s.id = i.server_id
+           where i.gone_at < $1 and m.server_remote_id = s.remote_id and m.item_remote_id = i.remote_id"#,
+        bind(items),
+    )
+    .execute(&mut *connection)
+    .await?;
     let gone = sqlx::query!("delete from item where gone_at < $1", bind(items))
         .execute(&mut *connection)
         .await?

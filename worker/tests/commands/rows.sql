@@ -78,3 +78,6 @@ insert into plan_item (plan_id, item_id, true_at, plays, position_ms) values (1,
 insert into outbox (account_id, item_id, want, want_at, version, state, attempts, next_try_at, error, enqueued_at, finished_at) values
     (2, 2, 'played', '2026-10-01T20:00:00Z', 1, 'dead', 10, '2026-10-02', 'answered 500', '2026-10-02', null),
     (2, 2, 'position', null, 1, 'written', 1, '2020-09-02', null, '2020-09-02', '2020-09-02');
+insert into own_mark (server_remote_id, account_remote_id, item_remote_id, made_at, played_at) values
+    ('p1', '1', '1001', '2026-10-01T20:00:00Z', null),
+    ('p1', '1', (select remote_id from item where gone_at is not null), '2026-05-01T20:00:00Z', null);
