@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use serde::Serialize;
 use watchstate_domain::write::Wanted;
 use watchstate_merge::queue::wanted;
-use watchstate_store::outbox::{self, Candidate, Entry};
+use watchstate_store::candidates::{self, Candidate};
+use watchstate_store::outbox::{self, Entry};
 use watchstate_store::registry::{Account, Server};
 use watchstate_store::{Connection, items};
 
@@ -43,11 +44,11 @@ pub async fn queue(
     let mut queued = 0;
     let mut after = 0;
     loop {
-        let differing = outbox::differing(connection, account, after, SIEVED.into()).await?;
+        let differing = candidates::differing(connection, account, after, SIEVED.into()).await?;
         let Some(last) = differing.last() else { return Ok(queued) };
         after = *last;
         for item_ids in differing.chunks(BATCH.into()) {
-            let candidates = outbox::load(connection, account.id, item_ids).await?;
+            let candidates = candidates::load(connection, account.id, item_ids).await?;
             let entries: Vec<Entry> = candidates.iter().filter_map(|candidate| entry(app, server, candidate)).collect();
             queued += entries.len() as u64;
             outbox::enqueue(connection, account.id, &entries, run_id, app.clock.now()).await?;
@@ -83,7 +84,7 @@ pub async fn preview(
         outbox::due(connection, account.id, app.clock.now(), i64::MAX).await?.iter().map(|due| due.item_id).collect();
     let mut planned = Vec::new();
     for item_ids in due.chunks(BATCH.into()) {
-        let mut candidates: HashMap<i64, Candidate> = outbox::load(connection, account.id, item_ids)
+        let mut candidates: HashMap<i64, Candidate> = candidates::load(connection, account.id, item_ids)
             .await?
             .into_iter()
             .map(|candidate| (candidate.item_id, candidate))

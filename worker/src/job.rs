@@ -16,85 +16,17 @@ use crate::app::App;
 use crate::args::{ExportArgs, ImportArgs, PushArgs};
 use crate::contact::{self, Contact, Trouble};
 use crate::events;
-use crate::export::{self, Planned};
+use crate::export;
 use crate::import::{self, Options};
-use crate::output::{self, Sheet};
+use crate::output;
 use crate::push;
+
+mod summary;
+
+use summary::{Report, Summary, concise, sheets};
 
 /// After so many new items the planner of the database is told: until it knows, exports take several times as long.
 const MANY_NEW: u64 = 1_000;
-
-/// The longest summary that Kubernetes keeps of a pod: 4096 bytes.
-const SUMMARY_BYTES: usize = 4_096;
-
-/// What a verb did at one server.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Report {
-    /// The server.
-    pub server: String,
-    /// The verb.
-    pub verb: &'static str,
-    /// `done`, `try_again`, `configuration`, `held`, `busy`.
-    pub outcome: String,
-    /// What was read.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub read: Option<import::Counts>,
-    /// What was written.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub written: Option<push::Counts>,
-    /// What would be written, in a dry run.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub planned: Option<Vec<Planned>>,
-    /// What went wrong.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub errors: Vec<String>,
-    /// What the process would end with for this alone.
-    #[serde(skip)]
-    pub exit: Exit,
-}
-
-impl Report {
-    fn new(server: &Server, verb: Verb) -> Self {
-        Self {
-            server: server.name.clone(),
-            verb: verb.as_str(),
-            outcome: String::new(),
-            read: None,
-            written: None,
-            planned: None,
-            errors: Vec::new(),
-            exit: Exit::Done,
-        }
-    }
-
-    fn ended(mut self, exit: Exit) -> Self {
-        self.exit = exit;
-        exit.as_str().clone_into(&mut self.outcome);
-        self
-    }
-
-    fn failed(mut self, trouble: &Trouble) -> Self {
-        self.errors.push(trouble.message.clone());
-        self.ended(trouble.exit)
-    }
-
-    /// Another worker is at it: nothing to do, and nothing wrong.
-    fn busy(mut self) -> Self {
-        "busy".clone_into(&mut self.outcome);
-        self
-    }
-}
-
-/// What a process did.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Summary {
-    job: Uuid,
-    exit_code: u8,
-    outcome: String,
-    servers: Vec<Report>,
-}
 
 /// One process's work.
 struct Job<'a> {
@@ -443,126 +375,4 @@ async fn depth(accounts: &[Account], connection: &mut Connection) -> Result<(u64
         sum = (sum.0 + pending, sum.1 + dead);
     }
     Ok(sum)
-}
-
-/// The summary in one line that fits a termination message: planned writes are counted, long errors cut.
-fn concise(summary: &Summary) -> Result<String> {
-    let mut summary = summary.clone();
-    for report in &mut summary.servers {
-        report.planned = None;
-    }
-    let mut text = serde_json::to_string(&summary)?;
-    let mut longest = 400;
-    while text.len() > SUMMARY_BYTES && longest > 0 {
-        for report in &mut summary.servers {
-            report.errors.truncate(3);
-            for error in &mut report.errors {
-                *error = error.chars().take(longest).collect();
-            }
-        }
-        longest /= 2;
-        text = serde_json::to_string(&summary)?;
-    }
-    if text.len() > SUMMARY_BYTES {
-        summary.servers.clear();
-        text = serde_json::to_string(&summary)?;
-    }
-    Ok(text)
-}
-
-fn sheets(summary: &Summary, dry_run: bool) -> Vec<Sheet> {
-    let mut sheets = Vec::new();
-    let read: Vec<Vec<String>> = summary
-        .servers
-        .iter()
-        .filter_map(|report| {
-            let counts = report.read.as_ref()?;
-            let numbers = [
-                counts.read,
-                counts.new,
-                counts.changed,
-                counts.played + counts.played_again,
-                counts.unplayed,
-                counts.positions,
-                counts.held,
-                counts.unmatched,
-                counts.conflicts,
-            ];
-            Some(
-                [report.server.clone()]
-                    .into_iter()
-                    .chain(numbers.iter().map(u64::to_string))
-                    .chain([report.outcome.clone()])
-                    .collect(),
-            )
-        })
-        .collect();
-    if !read.is_empty() {
-        let columns = vec![
-            "read from",
-            "items",
-            "new",
-            "changed",
-            "plays",
-            "un-plays",
-            "positions",
-            "held",
-            "unmatched",
-            "conflicts",
-            "outcome",
-        ];
-        sheets.push(Sheet::new(columns, read));
-    }
-    let written: Vec<Vec<String>> = summary
-        .servers
-        .iter()
-        .filter_map(|report| {
-            let counts = report.written.as_ref()?;
-            let numbers =
-                [counts.written, counts.already_right, counts.waiting, counts.dropped, counts.failed, counts.dead];
-            Some(
-                [report.server.clone()]
-                    .into_iter()
-                    .chain(numbers.iter().map(u64::to_string))
-                    .chain([report.outcome.clone()])
-                    .collect(),
-            )
-        })
-        .collect();
-    if !written.is_empty() {
-        let columns =
-            vec!["written to", "written", "already right", "waiting", "dropped", "failed", "given up", "outcome"];
-        sheets.push(Sheet::new(columns, written));
-    }
-    if dry_run {
-        let rows: Vec<Vec<String>> = summary
-            .servers
-            .iter()
-            .flat_map(|report| report.planned.iter().flatten())
-            .map(|planned| {
-                vec![
-                    planned.server.clone(),
-                    planned.person.clone(),
-                    planned.title.clone(),
-                    planned.wanted.as_str().to_owned(),
-                ]
-            })
-            .collect();
-        let remark = format!("{} writes would be made. Dry run: nothing was stored or written.", rows.len());
-        sheets.push(Sheet::new(vec!["would write to", "for", "title", "as"], rows).remark(remark));
-    }
-    for report in &summary.servers {
-        if report.outcome == "busy" {
-            sheets.push(
-                Sheet::default().remark(format!("{}: another worker is at it ({}).", report.server, report.verb)),
-            );
-        }
-        for error in &report.errors {
-            sheets.push(Sheet::default().remark(format!("{} {}: {error}", report.verb, report.server)));
-        }
-    }
-    if summary.exit_code == Exit::Held.code() {
-        sheets.push(Sheet::default().remark("The brake holds un-plays: watchstate-worker held list"));
-    }
-    sheets
 }

@@ -13,8 +13,9 @@ use watchstate_merge::queue;
 use watchstate_runtime::Exit;
 use watchstate_runtime::metrics::{ServerName, WriteOutcome, Written};
 use watchstate_servers::AccountView;
+use watchstate_store::candidates::{self, Candidate};
 use watchstate_store::observations::{self, Observed};
-use watchstate_store::outbox::{self, Candidate, Due, End, Entry, Failed, Ticket, Wrote};
+use watchstate_store::outbox::{self, Due, End, Entry, Failed, Ticket, Wrote};
 use watchstate_store::registry::{Account, Server};
 use watchstate_store::{Connection, transaction};
 
@@ -261,11 +262,11 @@ impl Lane<'_> {
     /// compared with what was written.
     async fn queue_again(&self, versions: &BTreeMap<i64, i64>, connection: &mut Connection) -> Result<(), Trouble> {
         let now = self.app.clock.now();
-        let items = outbox::overtaken(connection, self.account.id, versions).await?;
+        let items = candidates::overtaken(connection, self.account.id, versions).await?;
         if items.is_empty() {
             return Ok(());
         }
-        let candidates = outbox::load(connection, self.account.id, &items).await?;
+        let candidates = candidates::load(connection, self.account.id, &items).await?;
         let again = |candidate: &Candidate| {
             let wanted = queue::wanted(self.server, self.app.policy.progress, candidate, now)?;
             let due_at = matches!(wanted, Wanted::Position { .. }).then(|| queue::next_position(now));

@@ -6,7 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use watchstate_domain::matching::TitleId;
 use watchstate_domain::policy::ProgressPolicy;
 use watchstate_domain::write::{Wanted, difference};
-use watchstate_store::outbox::{self, Candidate, Entry};
+use watchstate_store::candidates::{self, Candidate};
+use watchstate_store::outbox::{self, Entry};
 use watchstate_store::registry::{Account, Server};
 use watchstate_store::{Connection, Result, items};
 
@@ -60,7 +61,7 @@ pub async fn told(
         for (item_id, title) in items::titles_of(connection, &item_ids).await? {
             of_item.entry(item_id).or_default().push(title);
         }
-        let candidates = outbox::load(connection, account_id, &item_ids).await?;
+        let candidates = candidates::load(connection, account_id, &item_ids).await?;
         let positions: Vec<i64> = candidates.iter().map(|candidate| candidate.item_id).collect();
         let last = outbox::last_positions(connection, account_id, &positions).await?;
         let entries: Vec<Entry> = candidates

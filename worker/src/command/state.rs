@@ -7,7 +7,7 @@ use serde::Serialize;
 use watchstate_domain::ids::Provider;
 use watchstate_merge::queue::wanted;
 use watchstate_runtime::Exit;
-use watchstate_store::outbox::{self, Candidate};
+use watchstate_store::candidates::{self, Candidate};
 use watchstate_store::registry::{self, Server};
 use watchstate_store::report::copies;
 use watchstate_store::report::oddities::{self, Odd, Oddity};
@@ -137,7 +137,7 @@ async fn held(
     }
     for (account_id, (server_id, items)) in items {
         let Some(server) = servers.get(&server_id) else { continue };
-        let candidates = outbox::load(connection, account_id, &items.into_iter().collect::<Vec<_>>()).await?;
+        let candidates = candidates::load(connection, account_id, &items.into_iter().collect::<Vec<_>>()).await?;
         let now = app.clock.now();
         let differs = |candidate: &&Candidate| wanted(server, app.policy.progress, candidate, now).is_some();
         for candidate in candidates.iter().filter(differs) {

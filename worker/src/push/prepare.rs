@@ -10,8 +10,9 @@ use watchstate_domain::matching::TitleId;
 use watchstate_domain::merge::{self, Context, Expected, OwnMark, Rule, three_way};
 use watchstate_domain::write::Wanted;
 use watchstate_merge::queue;
+use watchstate_store::candidates::{self, Candidate};
 use watchstate_store::observations;
-use watchstate_store::outbox::{self, Candidate, Due, End, Failed};
+use watchstate_store::outbox::{self, Due, End, Failed};
 use watchstate_store::own_marks;
 use watchstate_store::{Connection, items, transaction};
 
@@ -115,7 +116,7 @@ impl Lane<'_> {
         connection: &mut Connection,
     ) -> Result<Vec<(Due, Candidate, Wanted)>, Trouble> {
         let ids: Vec<i64> = due.iter().map(|due| due.item_id).collect();
-        let mut candidates: HashMap<i64, Candidate> = outbox::load(connection, self.account.id, &ids)
+        let mut candidates: HashMap<i64, Candidate> = candidates::load(connection, self.account.id, &ids)
             .await?
             .into_iter()
             .map(|candidate| (candidate.item_id, candidate))

@@ -3,6 +3,7 @@
 //! Functions take a connection, so that a caller puts several of them into one transaction ([`Store::begin`]). Bulk work is done in
 //! sets by `unnest`. To add a query: write it with `sqlx::query!`, run `make sqlx` with a database at `DATABASE_URL`, and commit the changed `.sqlx`.
 
+pub mod candidates;
 pub mod cursors;
 pub mod embedded;
 mod error;

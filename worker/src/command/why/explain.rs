@@ -8,7 +8,7 @@ use serde::Serialize;
 use watchstate_domain::item::ServerKind;
 use watchstate_domain::matching::TitleId;
 use watchstate_domain::merge::Rule;
-use watchstate_store::outbox::{self, Candidate};
+use watchstate_store::candidates::{self, Candidate};
 use watchstate_store::registry::{self, Server};
 use watchstate_store::report::copies::{self, Copy, Viewer, Write};
 use watchstate_store::report::titles::{self, Filter, Progress, Title, Watched};
@@ -256,7 +256,7 @@ async fn candidates(copies: &[Copy], connection: &mut Connection) -> Result<Hash
     }
     let mut candidates = HashMap::new();
     for (account_id, items) in items {
-        let loaded = outbox::load(connection, account_id, &items.into_iter().collect::<Vec<_>>()).await?;
+        let loaded = candidates::load(connection, account_id, &items.into_iter().collect::<Vec<_>>()).await?;
         candidates.extend(loaded.into_iter().map(|candidate| ((account_id, candidate.item_id), candidate)));
     }
     Ok(candidates)
