@@ -123,3 +123,29 @@ on_every_kind! {
         stays_so(&household, &[&here, &there]).await
     }
 }
+
+/// The one tells no position, the other does.
+#[tokio::test]
+async fn of_several_schedules_one_must_be_named_where_their_policies_decide() -> Result<()> {
+    let (mut household, [here, there]) =
+        household([("here", Flavor::Plex), ("there", Flavor::Jellyfin12)], titles).await?;
+    household.schedule("  import: {}\n  policy:\n    progress:\n      enabled: false\n");
+    household.document(
+        "apiVersion: watchstate.dev/v1alpha1\nkind: SyncSchedule\nmetadata:\n  name: nightly\nspec:\n  import: {}\n",
+    );
+    household.apply().await?.expect(0)?;
+    put(&here, "Brazil", paused(40, "2024-04-01T20:00:00Z"));
+    for verb in ["import", "export", "push", "sync", "prune"] {
+        let ran = household.worker(&[verb]).await?.expect(2)?;
+        for told in ["--schedule", "household", "nightly"] {
+            anyhow::ensure!(ran.stderr.contains(told), "{verb}: {ran:#?}");
+        }
+    }
+    assert_eq!((here.log().group(Group::ReadPage), there.log().group(Group::ReadPage)), (0, 0));
+    household.worker(&["state"]).await?.expect(0)?;
+    household.sync(&["--schedule", "household"]).await?;
+    assert_eq!(there.writes(), []);
+    household.sync(&["--full", "--schedule", "nightly"]).await?;
+    assert_eq!(has(&there, "Brazil").position_ms, 40 * 60_000);
+    Ok(())
+}
