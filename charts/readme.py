@@ -5,7 +5,8 @@
     python3 charts/readme.py --check    fails if one of them is not up to date
 
 A key is described by the lines above it that begin with "# --"; a line "# @schema {...}" adds to its schema; a line "## " begins a section.
-A map whose keys are not described is one row: what stands in it is up to the user. Needs PyYAML.
+A map whose keys are not described is one row: what stands in it is up to the user. So are the keys of a map that stands in its own key's line,
+`{a: b}`: there is no line above them that isn't its. Needs PyYAML.
 """
 
 import json
@@ -27,8 +28,8 @@ class Key:
     """One key of values.yaml, with what its comments say."""
 
     def __init__(self, path, node, value, lines):
-        self.path, self.value = path, value
-        self.description, self.hints, self.section = comments(lines, node.start_mark.line)
+        self.path, self.value, self.line = path, value, node.start_mark.line
+        self.description, self.hints, self.section = comments(lines, self.line)
 
 
 def comments(lines, at):
@@ -58,23 +59,25 @@ def comments(lines, at):
     return " ".join(description), hints, section
 
 
-def children(node, value, path, lines):
-    return [(Key((*path, key.value), key, value[key.value], lines), below) for key, below in node.value]
+def children(node, value, path, lines, parent=None):
+    """The keys of a map, except those in the line of its own key, `parent`: what is said above that line is said of the map."""
+    apart = [(key, below) for key, below in node.value if key.start_mark.line != parent]
+    return [(Key((*path, key.value), key, value[key.value], lines), below) for key, below in apart]
 
 
-def walk(node, value, path, lines):
+def walk(node, value, path, lines, parent=None):
     """Rows for the README, and the schema of a map."""
     rows, properties = [], {}
-    for key, below in children(node, value, path, lines):
+    for key, below in children(node, value, path, lines, parent):
         name = key.path[-1]
         if key.section:
             rows.append(key.section)
-        inner = children(below, key.value, key.path, lines) if isinstance(key.value, dict) else []
+        inner = children(below, key.value, key.path, lines, key.line) if isinstance(key.value, dict) else []
         if key.description and not any(child.description for child, _ in inner):
             rows.append(key)
             properties[name] = {"description": key.description, "type": TYPES[type(key.value)], "default": key.value, **key.hints}
         elif inner:
-            more, schema = walk(below, key.value, key.path, lines)
+            more, schema = walk(below, key.value, key.path, lines, key.line)
             rows += more
             properties[name] = {"description": key.description, **schema} if key.description else schema
         else:
@@ -87,8 +90,9 @@ def generate():
     values = yaml.safe_load(text)
     rows, schema = walk(yaml.compose(text), values, (), text.splitlines())
     schema = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "Values of the chart watchstate", **schema}
-    # Helm gives this to every chart that is part of another.
+    # Helm gives these to a chart that is part of another: the one always, the other where that turns its parts on and off.
     schema["properties"]["global"] = {"description": "Values of the chart that this one is part of; not used.", "type": "object"}
+    schema["properties"]["enabled"] = {"description": "Whether the chart that this one is part of wants it; not used here.", "type": "boolean"}
     table, heads = [], 0
     for row in rows:
         if isinstance(row, str):

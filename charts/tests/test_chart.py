@@ -367,7 +367,14 @@ class Database(unittest.TestCase):
         debug = {"name": "WATCHSTATE_LOG", "value": "debug"}
         traces = {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector:4318"}
         values = {"traces": {"endpoint": traces["value"]}, "worker": {"extraEnv": [secret, debug]}}
-        self.assertEqual(told(values), [secret, traces, debug])
+        self.assertEqual(told(values), [traces, secret, debug])
+
+    def test_the_kubelet_fills_in_variables_of_workers_in_their_pods_and_in_the_user_s_order(self):
+        extra = [{"name": name, "value": value} for name, value in [("Z_HOST", "proxy"), ("A_URL", "http://$(Z_HOST):3128"), ("B", "$$(A_URL) $")]]
+        operator = env(named(render({**DATABASE, "worker": {"extraEnv": extra}}), "Deployment", "watchstate-operator")["spec"]["template"]["spec"])
+        text = operator["WATCHSTATE_WORKER_ENV"]
+        self.assertNotIn("$", text.replace("$$", ""), "the kubelet finds nothing to fill in, and makes a $ of each two")
+        self.assertEqual(json.loads(text.replace("$$", "$"))[1:], extra)
 
 
 class Operator(unittest.TestCase):
@@ -747,6 +754,24 @@ class Values(unittest.TestCase):
 
     def test_it_can_be_part_of_another_chart(self):
         self.assertTrue(render({**DATABASE, "global": {"storageClass": "x"}}))
+        self.assertTrue(render({**DATABASE, "enabled": True}), "by `condition: watchstate.enabled`")
+        with self.assertRaises(Refused):
+            render({**DATABASE, "enabled": "yes"})
+
+    def test_maps_that_stand_in_one_line_take_more_than_that(self):
+        strategy = {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
+        documents = render({**DATABASE, "operator": {"strategy": strategy}, "metrics": {"dashboard": {"enabled": True, "labels": {"a": "b"}}}})
+        operator = named(documents, "Deployment", "watchstate-operator")
+        self.assertEqual(operator["spec"]["strategy"], {"type": "RollingUpdate", **strategy})
+        labels = named(documents, "ConfigMap", "watchstate-dashboard")["metadata"]["labels"]
+        self.assertLessEqual({"a": "b", "grafana_dashboard": "1"}.items(), labels.items())
+
+    def test_numbers_of_rolling_updates_are_left_out_where_pods_are_recreated(self):
+        recreate = {"type": "Recreate"}
+        rolling = {"rollingUpdate": {"maxSurge": 1}}
+        documents = render({**DATABASE, "webhook": {"strategy": recreate}, "operator": {"strategy": {**rolling, **recreate}}})
+        for name in ("watchstate-webhook", "watchstate-operator"):
+            self.assertEqual(named(documents, "Deployment", name)["spec"]["strategy"], recreate, name)
 
     def test_any_user_may_run_it_where_the_cluster_chooses(self):
         nobody = {"runAsUser": None, "runAsGroup": None, "fsGroup": None}

@@ -154,7 +154,13 @@ pub async fn controller(context: Arc<Context>, stop: CancellationToken) {
 /// Before the operator is removed: takes our webhooks away from their servers and lets the resources go, which nobody would do afterwards.
 pub async fn farewell(context: &Arc<Context>, candidate: &Candidate) -> Result<(), kube::Error> {
     let api = Api::<MediaServer>::namespaced(context.client.clone(), &context.namespace);
-    if !api.list(&ListParams::default()).await?.iter().any(goodbye::is_held) {
+    let held = match api.list(&ListParams::default()).await {
+        Ok(servers) => servers.iter().any(goodbye::is_held),
+        // The kind went first, and all MediaServers with it.
+        Err(error) if apply::is(&error, 404) => false,
+        Err(error) => return Err(error),
+    };
+    if !held {
         tracing::info!("no server was told of a webhook: nothing is to be taken away");
         return Ok(());
     }

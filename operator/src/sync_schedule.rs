@@ -254,8 +254,15 @@ async fn settle(schedule: &SyncSchedule, shared: &Shared) -> Result<Action, Erro
     let before = shared.memory.of(&blueprint.owner.uid);
     let quiet = before.filter(|left| left.holds(shown.as_ref(), fingerprint)).filter(|_| !requests::are_open(schedule));
     let seen = match quiet {
-        Some(left) => Seen { live: Live::default(), pods: Vec::new(), refused: None, left },
-        None => see(&children, &blueprint, &wanted, fingerprint, shared).await?,
+        Some(left) => Ok(Seen { left, ..Seen::default() }),
+        None => see(&children, &blueprint, &wanted, fingerprint, shared).await,
+    };
+    let (seen, failure) = match seen {
+        Ok(seen) => (seen, None),
+        // One that is ready stays so: that the API server stumbles is no news.
+        Err(error) if is_ready(schedule) => return Err(error),
+        // Else the status tells it, since few people read our log.
+        Err(error) => (Seen::default(), Some(error)),
     };
     let records = match registered {
         Ok(()) => records::read(&context.database, schedule).await,
@@ -273,7 +280,10 @@ async fn settle(schedule: &SyncSchedule, shared: &Shared) -> Result<Action, Erro
     };
 
     let Seen { live, pods, refused, left } = seen;
-    let answered = requests::answer(&blueprint, &children, &live, records.as_ref(), context).await;
+    let answered = match failure {
+        None => requests::answer(&blueprint, &children, &live, records.as_ref(), context).await,
+        Some(_) => Ok(requests::handled(schedule)),
+    };
     // What is known is told, also where a Job can't be made.
     let (requested_at, approval) = answered.as_ref().map_or_else(|_| requests::handled(schedule), Clone::clone);
     let sight = Sight {
@@ -283,15 +293,29 @@ async fn settle(schedule: &SyncSchedule, shared: &Shared) -> Result<Action, Erro
         stuck: ended::stuck(&pods),
         follower: left.follower,
         refused,
+        unsettled: failure.as_ref().map(|error| redact::chain(error)),
         requested_at,
         approval,
     };
-    tell(schedule, &sight, shared).await?;
+    let told = tell(schedule, &sight, shared).await;
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    told?;
     answered?;
     Ok(Action::requeue(context.jitter.spread(POLL)))
 }
 
+/// Whether the status says that all is well, and says it of this spec.
+fn is_ready(schedule: &SyncSchedule) -> bool {
+    let conditions = schedule.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    condition::find(conditions, condition::READY).is_some_and(|ready| {
+        ready.status == condition::State::True.as_str() && ready.observed_generation == schedule.metadata.generation
+    })
+}
+
 /// The children as they are after a pass.
+#[derive(Default)]
 struct Seen {
     live: Live,
     pods: Vec<Pod>,

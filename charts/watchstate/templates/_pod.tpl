@@ -55,6 +55,12 @@ topologySpreadConstraints:
 enableServiceLinks: false
 {{- end }}
 
+{{/* How pods of a Deployment are replaced. The numbers are of rolling updates only: with another type the API server refuses them, also our defaults. */}}
+{{- define "watchstate.strategy" -}}
+{{- $rolling := eq (.type | default "RollingUpdate") "RollingUpdate" }}
+{{- toYaml (ternary . (omit . "rollingUpdate") $rolling) }}
+{{- end }}
+
 {{/* Which image a container runs, and what it may. */}}
 {{- define "watchstate.containerImage" -}}
 image: {{ include "watchstate.image" .root }}
@@ -93,20 +99,26 @@ securityContext:
 {{- end }}
 {{- end }}
 
-{{/* What the operator gives to worker pods, as JSON: logs and traces as everywhere, then what the user adds, which counts. */}}
+{{/*
+What the operator gives to worker pods, as JSON: logs and traces as everywhere, then what the user adds, which counts, in the user's order:
+a variable may refer to those before it. The kubelet shall fill these in there, and not in the text that the operator is given: there "$$" is "$".
+*/}}
 {{- define "watchstate.workerEnv" -}}
-{{- $env := dict "WATCHSTATE_LOG" (dict "name" "WATCHSTATE_LOG" "value" .Values.logs.level) }}
+{{- $ours := list (dict "name" "WATCHSTATE_LOG" "value" .Values.logs.level) }}
 {{- with .Values.traces.endpoint }}
-{{- $_ := set $env "OTEL_EXPORTER_OTLP_ENDPOINT" (dict "name" "OTEL_EXPORTER_OTLP_ENDPOINT" "value" .) }}
+{{- $ours = append $ours (dict "name" "OTEL_EXPORTER_OTLP_ENDPOINT" "value" .) }}
 {{- end }}
+{{- $given := dict }}
 {{- range .Values.worker.extraEnv }}
-{{- $_ := set $env .name . }}
+{{- $_ := set $given .name true }}
 {{- end }}
-{{- $list := list }}
-{{- range $name := keys $env | sortAlpha }}
-{{- $list = append $list (get $env $name) }}
+{{- $env := list }}
+{{- range $ours }}
+{{- if not (hasKey $given .name) }}
+{{- $env = append $env . }}
 {{- end }}
-{{- toJson $list }}
+{{- end }}
+{{- concat $env (.Values.worker.extraEnv | default list) | toJson | replace "$" "$$" }}
 {{- end }}
 
 {{/* What the operator is told of its place and of worker pods. */}}

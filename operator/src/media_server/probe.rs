@@ -94,7 +94,7 @@ impl Findings {
     /// Nothing can be asked for want of a Secret.
     pub fn lacking(lack: &Lack) -> Self {
         let mut findings = Self::nothing(lack.reason, &lack.message);
-        findings.reachable.helps = Kind::Stalled;
+        findings.reachable.helps = lack.helps();
         findings.authenticated = lack.verdict();
         findings
     }
@@ -119,6 +119,17 @@ pub struct Question<'a> {
 pub struct Access {
     credentials: Credentials,
     ca_pem: Option<Vec<u8>>,
+}
+
+/// Why there is no client of a server.
+#[derive(Debug, thiserror::Error)]
+pub enum Unconnected {
+    /// The schema has let an address pass that can't be one.
+    #[error("spec.url: {0}; expected is an address such as http://media.example.org:8096, with a port up to 65535")]
+    Address(url::ParseError),
+    /// Something that it is reached with can't be used.
+    #[error(transparent)]
+    Server(#[from] ServerError),
 }
 
 /// What came of the questions.
@@ -174,7 +185,11 @@ async fn admitted(
     let mut client = match connect(context, server, access(kept.clone())) {
         Ok(client) => client,
         Err(error) => {
-            findings.reachable = Verdict::fails(reason::UNREACHABLE, redact::chain(&error), Kind::Stalled);
+            let reason = match &error {
+                Unconnected::Address(_) => reason::INVALID_SPEC,
+                Unconnected::Server(_) => reason::UNREACHABLE,
+            };
+            findings.reachable = Verdict::fails(reason, redact::chain(&error), Kind::Stalled);
             blind(findings, "the server can't be asked");
             return Err(());
         }
@@ -238,22 +253,26 @@ async fn admitted(
 }
 
 /// A client. Sends nothing yet.
-pub fn connect(context: &Context, server: &MediaServer, access: Access) -> watchstate_servers::Result<Arc<dyn Client>> {
+pub fn connect(context: &Context, server: &MediaServer, access: Access) -> Result<Arc<dyn Client>, Unconnected> {
     let mut policy = policy::server_policy(&server.spec);
     policy.timeout_ms = policy.timeout_ms.min(u64::try_from(PATIENCE.as_millis()).unwrap_or(u64::MAX));
     let name = server.name_any();
     let wanted = Wanted {
         name: &name,
         kind: policy::kind(server.spec.server_type),
-        // The schema has read it already.
-        url: Url::parse(&server.spec.url).unwrap_or_else(|_| context.plex_tv.clone()),
+        url: address(&server.spec.url)?,
         policy: &policy,
         credentials: access.credentials,
         ca_pem: access.ca_pem,
     };
     // What servers list us as: the same for as long as the resource lives.
     let client_id = server.uid().unwrap_or_else(|| name.clone());
-    watchstate_servers::connect(wanted.connection(&client_id, &context.plex_tv, &context.metrics)).map(Arc::from)
+    Ok(Arc::from(watchstate_servers::connect(wanted.connection(&client_id, &context.plex_tv, &context.metrics))?))
+}
+
+/// The schema looks at the form alone, and `http://192.168.1.300` has it.
+fn address(url: &str) -> Result<Url, Unconnected> {
+    Url::parse(url).map_err(Unconnected::Address)
 }
 
 /// Finds everybody's account and the libraries.
@@ -396,4 +415,24 @@ fn of_reaching(error: &ServerError) -> &'static str {
 /// What helps against an error of a server.
 pub fn helps(error: &ServerError) -> Kind {
     if error.is_configuration() { Kind::Stalled } else { Kind::Transient }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_can_not_be_one_is_told_by_field_and_without_whoever_stands_in_it() {
+        let expected = "expected is an address such as http://media.example.org:8096, with a port up to 65535";
+        for (url, problem) in [
+            ("http://192.168.1.300:32400", Some("invalid IPv4 address")),
+            ("http://plex:99999", Some("invalid port number")),
+            ("http://anna:s3cret@plex:99999", Some("invalid port number")),
+            ("http://192.168.1.30:32400", None),
+            ("https://media.example.org/jellyfin", None),
+        ] {
+            let told = address(url).err().map(|error| error.to_string());
+            assert_eq!(told, problem.map(|problem| format!("spec.url: {problem}; {expected}")), "{url}");
+        }
+    }
 }

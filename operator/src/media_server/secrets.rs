@@ -83,7 +83,16 @@ pub struct Lack {
 impl Lack {
     /// As a condition says it.
     pub fn verdict(&self) -> Verdict {
-        Verdict::fails(self.reason, self.message.clone(), Kind::Stalled)
+        Verdict::fails(self.reason, self.message.clone(), self.helps())
+    }
+
+    /// What helps: who makes Secrets may come after who makes MediaServers. One that is there and isn't for this server, somebody must change.
+    pub fn helps(&self) -> Kind {
+        if [reason::SECRET_NOT_FOUND, reason::SECRET_KEY_MISSING].contains(&self.reason) {
+            Kind::Waiting
+        } else {
+            Kind::Stalled
+        }
     }
 }
 

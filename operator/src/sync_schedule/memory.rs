@@ -8,7 +8,7 @@ use super::ended::Ended;
 use crate::watched::Versions;
 
 /// How a pass left the children.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Left {
     /// In which versions.
     pub versions: Versions,

@@ -35,8 +35,10 @@ pub struct Sight {
     pub stuck: Vec<String>,
     /// Whether the follower's pod is up; None: there should be none.
     pub follower: Option<bool>,
-    /// Why the API server refuses what the spec asks for.
+    /// Why what the spec asks for can't be made.
     pub refused: Option<String>,
+    /// Why nobody could look at the children; None: somebody did.
+    pub unsettled: Option<String>,
     /// The value of the annotation `requestedAt` that was acted on.
     pub requested_at: Option<String>,
     /// The value of the annotation `approve` that was acted on.
@@ -168,7 +170,7 @@ fn troubles(spec: &SyncScheduleSpec, sight: &Sight) -> Vec<(&'static str, String
             ),
         );
     } else if let Some(refused) = &sight.refused {
-        trouble(reason::INVALID_SPEC, format!("the API server refuses what the spec asks for: {refused}"));
+        trouble(reason::INVALID_SPEC, refused.clone());
     }
     if part::verbs(spec).is_empty() {
         trouble(
@@ -176,6 +178,9 @@ fn troubles(spec: &SyncScheduleSpec, sight: &Sight) -> Vec<(&'static str, String
             "no part is on: give the spec one of import, export, push, prune and backup, {} for its defaults"
                 .to_owned(),
         );
+    }
+    if let Some(unsettled) = &sight.unsettled {
+        trouble(reason::PROGRESSING, format!("{unsettled}; it is tried again"));
     }
     if sight.records.is_none() {
         trouble(

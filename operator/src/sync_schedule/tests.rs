@@ -174,7 +174,8 @@ async fn children_that_are_as_they_were_left_are_not_read_again() {
     stage.show();
     let status = "PATCH /apis/watchstate.dev/v1alpha1/syncschedules/home/status";
     let (list, write) = ("GET /apis/batch/v1/cronjobs", "PATCH /apis/batch/v1/cronjobs/home-import");
-    assert_eq!(stage.ask().await, [write, status], "there are none for sure");
+    let look = "GET /apis/batch/v1/cronjobs/home-import";
+    assert_eq!(stage.ask().await, [look, write, status], "there are none of ours for sure, but the name may be taken");
     assert_eq!(stage.ask().await, [list], "what was made a moment ago isn't shown yet");
     stage.show();
     assert!(stage.ask().await.is_empty());
@@ -281,13 +282,64 @@ async fn while_the_database_is_away_the_cluster_is_settled_and_the_status_says_s
 async fn what_the_api_server_refuses_stops_nothing_else_and_is_told() {
     let (_claim, _rows, database) = database().await;
     let stage = Stage::new("{import: {}, export: {}}", both(), database);
-    stage.cluster.refuse("cronjobs/home-import", "spec.schedule: 61 is above 59");
+    for (code, why) in [(422, "spec.schedule: 61 is above 59"), (403, "exceeded quota: few"), (400, "denied by policy")]
+    {
+        stage.cluster.refuse("cronjobs/home-import", code, why);
+        stage.look().await;
+        assert_eq!(stage.cluster.names(CRONJOBS), ["home-export"]);
+        let (_, reason, message) = stage.condition("Ready").unwrap();
+        assert_eq!(reason, reason::INVALID_SPEC);
+        assert_eq!(message, format!("the API server refuses what the spec asks for: {why}"));
+        assert_eq!(stage.condition("Stalled").unwrap().0, "True");
+    }
+}
+
+#[tokio::test]
+async fn what_fails_otherwise_is_told_until_the_schedule_is_ready_and_then_only_tried_again() {
+    let (_claim, _rows, database) = database().await;
+    let stage = Stage::new("{import: {}}", both(), database);
+    let fails = |code| stage.cluster.refuse("cronjobs/home-import", code, "failed calling webhook");
+    fails(500);
+    assert!(stage.reconcile().await.is_err());
+    let (status, reason, message) = stage.condition("Ready").unwrap();
+    assert_eq!((status.as_str(), reason.as_str()), ("False", reason::PROGRESSING));
+    assert_eq!(message, "applying a CronJob failed: failed calling webhook; it is tried again");
+    assert_eq!(stage.condition("Reconciling").unwrap().0, "True");
+    assert!(stage.told().is_empty());
+
+    stage.cluster.refuse("nothing", 500, "");
     stage.look().await;
-    assert_eq!(stage.cluster.names(CRONJOBS), ["home-export"]);
-    let (_, reason, message) = stage.condition("Ready").unwrap();
-    assert_eq!(reason, reason::INVALID_SPEC);
-    assert!(message.contains("61 is above 59"), "{message}");
-    assert_eq!(stage.condition("Stalled").unwrap().0, "True");
+    assert_eq!(stage.condition("Ready").unwrap().0, "True");
+    stage.cluster.remove(CRONJOBS, "home-import");
+    fails(503);
+    assert!(stage.reconcile().await.is_err());
+    assert_eq!(stage.condition("Ready").unwrap().0, "True");
+}
+
+#[tokio::test]
+async fn what_somebody_else_made_by_a_childs_name_is_left_alone_and_what_an_earlier_life_left_is_taken_over() {
+    let (_claim, _rows, database) = database().await;
+    let stage = Stage::new("{import: {}, export: {}, push: {mode: Realtime}}", both(), database);
+    let theirs = |name: &str| json!({ "metadata": { "name": name, "uid": "theirs" }, "spec": { "their": "own" } });
+    for (kind, name, told) in [(CRONJOBS, "home-import", "CronJob"), (DEPLOYMENTS, "home-follow", "Deployment")] {
+        stage.cluster.put(kind, &theirs(name));
+        stage.look().await;
+        assert_eq!(stage.cluster.get(kind, name), Some(theirs(name)));
+        assert!(stage.cluster.names(CRONJOBS).contains(&"home-export".to_owned()), "the others are made");
+        let (status, reason, message) = stage.condition("Ready").unwrap();
+        assert_eq!((status.as_str(), reason.as_str()), ("False", reason::INVALID_SPEC));
+        let expected = format!("the {told} {name} exists and was not made for this SyncSchedule");
+        assert!(message.contains(&expected), "{message}");
+        // Gone, or what an earlier life left: ours.
+        let mut left = theirs(name);
+        left["metadata"]["ownerReferences"] = json!([{ "apiVersion": "watchstate.dev/v1alpha1", "kind": "SyncSchedule",
+            "name": "home", "uid": "earlier", "controller": true }]);
+        stage.cluster.put(kind, &left);
+        stage.look().await;
+        assert_eq!(stage.cluster.get(kind, name).unwrap()["metadata"]["labels"][labels::SCHEDULE], "home");
+        assert_ne!(stage.condition("Ready").unwrap().1, reason::INVALID_SPEC);
+        stage.cluster.remove(DEPLOYMENTS, "home-follow");
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! An API server in memory, as far as the operator can tell one from a real one: versions, watches that can expire, server-side apply by one manager,
 //! the status as a part of its own, finalizers, conflicts. Real ones are tried elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -42,6 +42,8 @@ struct Objects {
     deaf: bool,
     /// The namespace is being deleted.
     ending: bool,
+    /// Kinds that aren't installed.
+    unknown: BTreeSet<String>,
 }
 
 impl Api {
@@ -100,6 +102,15 @@ impl Api {
     /// Somebody deletes the namespace.
     pub fn end(&self) {
         self.with(|objects| objects.ending = true);
+    }
+
+    /// Somebody deletes the definition of a kind, or brings it back.
+    pub fn know(&self, plural: &str, known: bool) {
+        self.with(
+            |objects| {
+                if known { objects.unknown.remove(plural) } else { objects.unknown.insert(plural.to_owned()) }
+            },
+        );
     }
 
     /// Answers no more, or again.
@@ -271,6 +282,7 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
             }
             json(StatusCode::OK, &namespace)
         }
+        [plural, ..] if api.with(|objects| objects.unknown.contains(plural)) => status(StatusCode::NOT_FOUND),
         [plural] if query.get("watch").is_some_and(|watch| watch == "true") => {
             let from = query.get("resourceVersion").and_then(|version| version.parse().ok()).unwrap_or(0);
             watch_from(&api, plural.to_owned(), from, metadata)

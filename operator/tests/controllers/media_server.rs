@@ -72,7 +72,8 @@ async fn a_server_becomes_ready_and_registered_and_then_nothing_is_written_or_as
     house.api.put("mediaservers", &json!({ "metadata": { "name": "jellyfin", "labels": { "a": "b" } } }));
     let token = json!({ "name": "gone", "key": "token" });
     house.server("second", &json!({ "type": "Jellyfin", "url": "http://127.0.0.1:9", "tokenSecretRef": token, "webhook": { "enabled": false } }));
-    house.until("second", "Ready", "False", "SecretNotFound").await;
+    let second = house.until("second", "Ready", "False", "SecretNotFound").await;
+    assert!(condition_of(&second, "Stalled").is_null(), "the Secret may come any moment");
     let new = house.api.writes().split_off(writes);
     assert!(new.iter().all(|write| write.contains("/second")), "{new:?}");
     assert_eq!(introductions(&server), 1, "it was asked once");
@@ -144,6 +145,24 @@ async fn a_token_that_is_refused_is_told_and_a_good_one_in_the_secret_is_enough(
     // Of each transition one event.
     house.api.until("mediaservers", "jellyfin", |_| house.api.told("jellyfin").contains(&"Ready".to_owned())).await;
     assert_eq!(house.api.told("jellyfin"), ["NotAuthenticated", "Authenticated", "Ready"]);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn an_address_that_can_not_be_one_is_told_and_nobody_is_asked() {
+    let tv = PlexTv::new(TimeSource::real());
+    let listening = tv.start("127.0.0.1:0").await.unwrap();
+    let mut house =
+        House::new().await.given(|context: &mut Context| context.plex_tv = listening.url().parse().unwrap());
+    house.secret("plex", &json!({ "token": "s3cret-token" }));
+    let token = json!({ "name": "plex", "key": "token" });
+    house.server("plex", &json!({ "type": "Plex", "url": "http://192.168.1.300:32400", "tokenSecretRef": token }));
+    house.start();
+    let object = house.until("plex", "Reachable", "False", "InvalidSpec").await;
+    let message = condition_of(&object, "Ready")["message"].as_str().unwrap().to_owned();
+    assert!(message.starts_with("spec.url: invalid IPv4 address; expected is"), "{message}");
+    assert_eq!(condition_of(&object, "Stalled")["status"], "True");
+    house.assert_no_secret_shows(&[]);
     house.stop().await;
 }
 
@@ -299,6 +318,9 @@ async fn before_the_operator_is_removed_webhooks_are_taken_away_and_resources_le
     house.server("jellyfin", &jellyfin(&server, &json!({})));
     farewell(&house).await;
     assert!(house.api.all("leases").is_empty(), "nothing to take away: nobody is disturbed");
+    house.api.know("mediaservers", false);
+    farewell(&house).await;
+    house.api.know("mediaservers", true);
 
     house.server("jellyfin", &jellyfin(&server, &json!({ "webhook": { "register": true } })));
     let away = jellyfin(&server, &json!({ "webhook": { "register": true }, "url": "http://127.0.0.1:9" }));

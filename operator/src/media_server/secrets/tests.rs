@@ -4,6 +4,7 @@ use k8s_openapi::ByteString;
 use kube::core::ObjectMeta;
 
 use super::*;
+use crate::media_server::probe::Findings;
 use crate::media_server::testing;
 
 fn secret(name: &str, values: &[(&str, &str)]) -> Secret {
@@ -101,5 +102,19 @@ fn what_can_not_be_used_is_told_by_field_secret_and_key_and_never_by_value() {
         let secrets = BTreeMap::from([("root".to_owned(), secret("root", values))]);
         let lack = collect(&server, &wanted, &secrets, None).unwrap_err();
         assert_eq!((lack.reason, lack.message.as_str()), (reason::SECRET_KEY_MISSING, expected));
+    }
+}
+
+#[test]
+fn what_is_not_there_yet_is_waited_for_and_what_is_not_for_this_server_is_for_people_to_change() {
+    for (reason, helps) in [
+        (reason::SECRET_NOT_FOUND, Kind::Waiting),
+        (reason::SECRET_KEY_MISSING, Kind::Waiting),
+        (reason::SECRET_REFUSED, Kind::Stalled),
+        (reason::SECRET_NOT_OURS, Kind::Stalled),
+    ] {
+        let lack = Lack { reason, message: "why".to_owned() };
+        assert_eq!(lack.verdict(), Verdict::fails(reason, "why", helps));
+        assert_eq!(Findings::lacking(&lack).reachable.helps, helps);
     }
 }

@@ -27,6 +27,7 @@ fn well() -> Sight {
         stuck: Vec::new(),
         follower: None,
         refused: None,
+        unsettled: None,
         requested_at: None,
         approval: None,
     }
@@ -41,7 +42,7 @@ type Case = (&'static str, fn(&mut Sight), &'static str, &'static str, Option<&'
 
 #[test]
 fn ready_says_what_is_wrong_gravest_first_and_whether_a_person_must_help() {
-    let cases: [Case; 12] = [
+    let cases: [Case; 13] = [
         ("{import: {}}", |_| {}, "True", reason::READY, None),
         ("{import: {}, suspend: true}", |_| {}, "True", reason::SUSPENDED, None),
         (
@@ -60,6 +61,13 @@ fn ready_says_what_is_wrong_gravest_first_and_whether_a_person_must_help() {
             Some(condition::STALLED),
         ),
         ("{}", |_| {}, "False", reason::NOTHING_TO_DO, Some(condition::STALLED)),
+        (
+            "{import: {}}",
+            |sight| sight.unsettled = Some("no answer".into()),
+            "False",
+            reason::PROGRESSING,
+            Some(condition::RECONCILING),
+        ),
         ("{import: {}}", |sight| sight.records = None, "False", reason::DATABASE_UNAVAILABLE, None),
         (
             "{import: {}}",

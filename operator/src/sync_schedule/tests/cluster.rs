@@ -24,7 +24,7 @@ struct State {
     objects: BTreeMap<String, Value>,
     log: Vec<String>,
     events: Vec<(String, String)>,
-    refused: Option<(String, String)>,
+    refused: Option<(String, StatusCode, String)>,
     made: u64,
 }
 
@@ -96,9 +96,10 @@ impl Cluster {
         self.with(|state| std::mem::take(&mut state.events))
     }
 
-    /// From now on the server calls writes to objects invalid whose path ends so.
-    pub fn refuse(&self, ending: &str, why: &str) {
-        self.with(|state| state.refused = Some((ending.to_owned(), why.to_owned())));
+    /// From now on the server answers so to writes to objects whose path ends so.
+    pub fn refuse(&self, ending: &str, code: u16, why: &str) {
+        let code = StatusCode::from_u16(code).unwrap();
+        self.with(|state| state.refused = Some((ending.to_owned(), code, why.to_owned())));
     }
 }
 
@@ -124,11 +125,11 @@ impl State {
         }
         self.log.push(format!("{method} {path}"));
         let (object, subresource) = path.strip_suffix("/status").map_or((path, false), |object| (object, true));
-        if let Some((ending, why)) = &self.refused
+        if let Some((ending, code, why)) = &self.refused
             && *method != Method::GET
             && object.ends_with(ending.as_str())
         {
-            return status(StatusCode::UNPROCESSABLE_ENTITY, why);
+            return status(*code, why);
         }
         match *method {
             Method::GET => self.read(object, query),
