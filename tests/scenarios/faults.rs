@@ -350,3 +350,14 @@ on_every_kind! {
         Ok(())
     }
 }
+
+/// plex.tv tells whose the token is, and answers nothing about anybody else.
+#[tokio::test]
+async fn a_household_of_one_needs_nobody_elses_account_from_plex_tv() -> Result<()> {
+    let (household, [plex, other]) = household([("plex", Flavor::Plex), ("other", Flavor::Jellyfin12)], titles).await?;
+    watched(&plex, "Heat", "2024-02-01T20:00:00Z");
+    household.plex_tv.http().faults.inject(Fault::status(503).after(1));
+    household.sync(&[]).await?;
+    assert!(has(&other, "Heat").played);
+    Ok(())
+}

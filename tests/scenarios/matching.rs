@@ -181,6 +181,65 @@ on_every_kind! {
     }
 }
 
+/// Plex keeps states by its guid: under a new one nothing was watched yet, though the film is the same.
+#[tokio::test]
+async fn a_plex_match_that_changes_while_the_film_stays_the_same_un_plays_nothing() -> Result<()> {
+    let (household, [plex, there]) =
+        household([("plex", Flavor::Plex), ("there", Flavor::Jellyfin1011)], |_| ()).await?;
+    plex.add_movie(&film("Heat", 1995).guid("com.plexapp.agents.imdb://tt0113277?lang=en"));
+    there.add_movie(&heat());
+    watched(&plex, "Heat", "2024-02-01T20:00:00Z");
+    household.sync(&[]).await?;
+    assert!(has(&there, "Heat").played);
+    forget_writes(&[&plex, &there]);
+    plex.rematch(&movie(&plex, "Heat"), &[("imdb", "tt0113277"), ("tmdb", "949")])?;
+    assert!(!has(&plex, "Heat").played, "it has begun anew");
+    household.sync(&[]).await?;
+    assert_eq!(there.writes(), []);
+    assert!(has(&plex, "Heat").played, "it is told again");
+    assert_eq!(truth(&household, "Heat").await?["plays"], 1);
+    stays_so(&household, &[&plex, &there]).await
+}
+
+/// Some write the show's ids, or one of a season, into the files of every episode.
+#[tokio::test]
+async fn ids_that_several_episodes_carry_name_none_of_them() -> Result<()> {
+    let (household, [here, there]) = household([("here", Flavor::Jellyfin12), ("there", Flavor::Plex)], |_| ()).await?;
+    for number in 1..=3 {
+        here.add_episode(&bare_wire(1, number).id("imdb", "tt0306414"));
+        here.add_episode(&bare_wire(2, number).id("tvdb", "777777"));
+        there.add_episode(&wire(1, number));
+        there.add_episode(&wire(2, number));
+    }
+    let of = |world: &World, season, number| world.state(ANNA, &episode(world, season, number)).played;
+    there.set_state(ANNA, &episode(&there, 1, 1), &played("2024-02-01T20:00:00Z"))?;
+    here.set_state(ANNA, &episode(&here, 2, 2), &played("2024-02-02T20:00:00Z"))?;
+    household.sync(&[]).await?;
+    let seen = |world: &World| [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)].map(|(s, e)| of(world, s, e));
+    assert_eq!(seen(&here), [true, false, false, false, true, false]);
+    assert_eq!(seen(&there), [true, false, false, false, true, false]);
+    here.mark_unplayed(ANNA, &episode(&here, 1, 1))?;
+    household.sync(&[]).await?;
+    assert_eq!(seen(&there), [false, false, false, false, true, false]);
+    stays_so(&household, &[&here, &there]).await
+}
+
+/// HAMA's `tvdb4` counts by arcs: its second season's eighth is not what others call so.
+#[tokio::test]
+async fn an_order_of_hamas_own_marks_no_episode_elsewhere() -> Result<()> {
+    let (household, [plex, there]) = household([("plex", Flavor::Plex), ("there", Flavor::Jellyfin12)], |_| ()).await?;
+    for number in 1..=2 {
+        let guid = format!("com.plexapp.agents.hama://tvdb4-79126/2/{number}?lang=en");
+        plex.add_episode(&bare_wire(2, number).guid(&guid));
+        there.add_episode(&wire(2, number));
+    }
+    plex.set_state(ANNA, &episode(&plex, 2, 1), &played("2024-02-01T20:00:00Z"))?;
+    there.set_state(ANNA, &episode(&there, 2, 2), &played("2024-02-01T20:00:00Z"))?;
+    household.sync(&[]).await?;
+    assert_eq!((plex.writes(), there.writes()), (vec![], vec![]));
+    stays_so(&household, &[&plex, &there]).await
+}
+
 #[tokio::test]
 async fn items_without_ids_are_one_title_by_the_path_rules_of_their_servers() -> Result<()> {
     let (mut household, [here, there]) =

@@ -145,7 +145,8 @@ async fn of_several_schedules_one_must_be_named_where_their_policies_decide() ->
     household.worker(&["state"]).await?.expect(0)?;
     household.sync(&["--schedule", "household"]).await?;
     assert_eq!(there.writes(), []);
+    put(&here, "Brazil", paused(50, "2024-04-02T20:00:00Z"));
     household.sync(&["--full", "--schedule", "nightly"]).await?;
-    assert_eq!(has(&there, "Brazil").position_ms, 40 * 60_000);
+    assert_eq!(has(&there, "Brazil").position_ms, 50 * 60_000);
     Ok(())
 }

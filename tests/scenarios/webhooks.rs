@@ -416,6 +416,27 @@ on_every_kind! {
         circle.agrees().await
     }
 
+    async fn a_viewing_of_what_is_not_known_yet_is_one_play(flavor: Flavor) -> Result<()> {
+        let circle = Circle::new([("here", flavor), ("there", Flavor::Jellyfin12)]).await?;
+        let [here, there] = &circle.worlds;
+        let clock = here.clock().time();
+        // Known by the one, and not yet by the other.
+        let dune = || film("Dune", 2021).id("imdb", "tt1160419");
+        there.add_movie(&dune());
+        circle.household.worker(&["import", "--full", "--server", "there"]).await?.expect(0)?;
+        clock.advance(jiff::SignedDuration::from_mins(-130));
+        let film = here.add_movie(&dune());
+        here.start_playback(ANNA, &film)?;
+        clock.advance(jiff::SignedDuration::from_mins(130));
+        here.progress(ANNA, &film, minutes(95))?;
+        here.stop_playback(ANNA, &film, minutes(100))?;
+        is_played(there, "Dune").await?;
+        circle.settle().await?;
+        let told = truth(&circle.household, "Dune").await?;
+        assert_eq!(told["plays"], 1, "{told:#}");
+        circle.agrees().await
+    }
+
     async fn what_is_added_later_arrives_watched(flavor: Flavor) -> Result<()> {
         let (household, worlds) = household([("here", flavor), ("there", Flavor::Jellyfin12)], titles).await?;
         worlds[1].add_movie(&film("Dune", 2021).id("imdb", "tt1160419"));
@@ -449,6 +470,14 @@ async fn what_lies_in_a_library_that_takes_no_part_is_left_alone() -> Result<()>
         world.add_movie(&film("Secret", 2020).id("imdb", "tt9999999").library(&private.unwrap()));
     }
     let [jellyfin, plex] = &circle.worlds;
+    // The same lies among the other's films, for all to see.
+    plex.add_movie(&film("Glass Onion", 2021).id("imdb", "tt8888888"));
+    circle.household.worker(&["import", "--full", "--server", "plex"]).await?.expect(0)?;
+    let private = jellyfin.read(|model| {
+        model.libraries.iter().find(|library| library.title == "Private").map(|library| library.id.clone())
+    });
+    jellyfin.add_movie(&film("Glass Onion", 2021).id("imdb", "tt8888888").library(&private.unwrap()));
+    jellyfin.play_to_end(ANNA, &movie(jellyfin, "Glass Onion"))?;
     jellyfin.play_to_end(ANNA, &movie(jellyfin, "Secret"))?;
     plex.play_to_end(ANNA, &movie(plex, "Secret"))?;
     circle.settle().await?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::sync::Mutex;
 use url::Url;
+use watchstate_domain::item::ServerKind;
 use watchstate_projection::accounts::find;
 use watchstate_projection::connection::Wanted;
 use watchstate_runtime::Exit;
@@ -157,7 +158,7 @@ pub async fn reach(
     let now = app.clock.now();
     registry::contacted(connection, server.id, &identity.server_id, &identity.name, &identity.version, offset, now)
         .await?;
-    let there = unless_stopped(app, media.accounts()).await?;
+    let there = unless_stopped(app, those_there(server.kind, media.as_ref(), accounts)).await?;
     let mut found = Vec::new();
     let mut missing = Vec::new();
     for account in accounts {
@@ -176,6 +177,21 @@ pub async fn reach(
     }
     let server = Server { clock_offset: offset, remote_id: Some(identity.server_id.clone()), ..server.clone() };
     Ok(Contact { server, media, identity, accounts: found, missing, views: Mutex::default() })
+}
+
+/// The server's accounts, as far as these are looked for. Plex knows the token's own by itself; the others are asked of plex.tv, which may be away.
+async fn those_there(
+    kind: ServerKind,
+    media: &dyn MediaServer,
+    accounts: &[Account],
+) -> Result<Vec<watchstate_servers::Account>, ServerError> {
+    if kind == ServerKind::Plex
+        && accounts.iter().all(|account| account.configured.is_empty())
+        && let Some(own) = media.own_account().await?
+    {
+        return Ok(vec![own]);
+    }
+    media.accounts().await
 }
 
 fn client(app: &App, server: &Server, accounts: &[Account]) -> Result<Box<dyn MediaServer>, Trouble> {

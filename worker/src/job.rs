@@ -231,7 +231,11 @@ impl<'a> Job<'a> {
     ) -> Report {
         let report = Report::new(server, verb);
         if !server.policy.export {
-            return report.ended(Exit::Done);
+            match self.has_lookups(server).await {
+                Ok(true) => {}
+                Ok(false) => return report.ended(Exit::Done),
+                Err(trouble) => return report.failed(&trouble),
+            }
         }
         let mut lane = match self.lane(Lane::Write, server).await {
             Ok(Some(lane)) => lane,
@@ -254,6 +258,13 @@ impl<'a> Job<'a> {
         report
     }
 
+    /// True where events wait for what only the server can tell.
+    async fn has_lookups(&self, server: &Server) -> Result<bool, Trouble> {
+        let mut connection = self.app.store.acquire().await?;
+        let next = inbox::next_lookup(&mut connection, server.id).await?;
+        Ok(next.is_some_and(|due| due <= self.app.clock.now()))
+    }
+
     #[expect(clippy::too_many_arguments, reason = "the body of `write`")]
     async fn drain(
         &self,
@@ -267,14 +278,14 @@ impl<'a> Job<'a> {
     ) -> Result<Report, Trouble> {
         let mut report = Report::new(server, verb);
         let mut counts = push::Counts::default();
-        if verb == Verb::Export {
+        let exports = server.policy.export;
+        if verb == Verb::Export && exports {
             for account in accounts {
                 counts.queued += export::queue(self.app, server, account, Some(run_id), connection).await?;
             }
         }
         let (pending, dead) = depth(accounts, connection).await?;
-        let lookup = inbox::next_lookup(connection, server.id).await?.is_some_and(|due| due <= self.app.clock.now());
-        if lookup || pending + if force { dead } else { 0 } > 0 {
+        if self.has_lookups(server).await? || (exports && pending + if force { dead } else { 0 } > 0) {
             let own;
             let contact = if let Some(contact) = contact {
                 contact
@@ -286,10 +297,12 @@ impl<'a> Job<'a> {
                 report.errors.push(trouble.message);
                 report.exit = trouble.exit;
             }
-            let outcome = push::server(self.app, contact, run_id, force, connection).await;
-            report.exit = report.exit.combine(outcome.exit());
-            report.errors.extend(outcome.errors());
-            counts.add(&outcome.counts);
+            if exports {
+                let outcome = push::server(self.app, contact, run_id, force, connection).await;
+                report.exit = report.exit.combine(outcome.exit());
+                report.errors.extend(outcome.errors());
+                counts.add(&outcome.counts);
+            }
         }
         let (pending, dead) = depth(accounts, connection).await?;
         let name = ServerName::configured(&server.name);

@@ -318,6 +318,14 @@ pub struct PlexGuid {
     pub own: Option<ExternalId>,
     /// An id of the item's show with season and episode: what legacy agents write on episodes.
     pub of_show: Option<(ExternalId, u32, u32)>,
+    /// Season and episode follow an order that no other server has: they name no place.
+    pub own_order: bool,
+}
+
+impl PlexGuid {
+    fn own(id: ExternalId) -> Self {
+        Self { own: Some(id), ..Self::default() }
+    }
 }
 
 /// Reads a guid as Plex writes it: `imdb://tt1`, `plex://movie/<hex>`, `com.plexapp.agents.thetvdb://1/2/3?lang=en`,
@@ -329,8 +337,7 @@ pub fn plex_guid(guid: &str) -> Result<PlexGuid, JunkId> {
         return Ok(PlexGuid::default());
     };
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
-    let own =
-        |provider, value: &str| ExternalId::new(provider, value).map(|id| PlexGuid { own: Some(id), of_show: None });
+    let own = |provider, value: &str| ExternalId::new(provider, value).map(PlexGuid::own);
     match scheme {
         "plex" if rest.starts_with("season/") => Ok(PlexGuid::default()),
         "plex" => own(Provider::Plex, rest),
@@ -367,13 +374,21 @@ fn legacy_agent(agent: &str, rest: &str) -> Result<PlexGuid, JunkId> {
         _ => return Ok(PlexGuid::default()),
     };
     let id = ExternalId::new(provider, value)?;
-    let numbers: Vec<u32> = parts.map_while(|part| part.parse().ok()).collect();
+    if agent == "hama" && hama_orders_anew(key) && parts.next().is_some() {
+        return Ok(PlexGuid { own_order: true, ..PlexGuid::default() });
+    }
+    let numbers: Vec<Option<u32>> = parts.map(|part| part.parse().ok()).collect();
     Ok(match numbers[..] {
-        [season, episode, ..] => PlexGuid { own: None, of_show: Some((id, season, episode)) },
-        // A season's guid: names neither a title nor a show.
-        [_] => PlexGuid::default(),
-        [] => PlexGuid { own: Some(id), of_show: None },
+        [Some(season), Some(episode), ..] => PlexGuid { of_show: Some((id, season, episode)), ..PlexGuid::default() },
+        [] => PlexGuid::own(id),
+        // A season's guid, or an episode that is named by its date: names neither a title nor a place.
+        _ => PlexGuid::default(),
     })
+}
+
+/// HAMA's `tvdb3` to `tvdb5` count episodes through all seasons, or through arcs of their own (Absolute Series Scanner's README).
+fn hama_orders_anew(key: &str) -> bool {
+    ["tvdb3-", "tvdb4-", "tvdb5-"].iter().any(|scheme| key.starts_with(scheme))
 }
 
 /// HAMA writes `<source><digit?>-<id>`; the digit chooses a numbering scheme, `tsdb` is TMDb's series catalogue.
@@ -396,7 +411,7 @@ fn nfo_agent(rest: &str) -> Result<PlexGuid, JunkId> {
         return Ok(PlexGuid::default());
     };
     match Provider::of_provider_ids(source) {
-        Some(provider) => ExternalId::new(provider, value).map(|id| PlexGuid { own: Some(id), of_show: None }),
+        Some(provider) => ExternalId::new(provider, value).map(PlexGuid::own),
         None => Ok(PlexGuid::default()),
     }
 }
@@ -443,10 +458,11 @@ mod tests {
 
     #[test]
     fn plex_guids_of_every_agent_are_read() {
-        let own = |provider, value| Ok(PlexGuid { own: Some(id(provider, value)), of_show: None });
+        let own = |provider, value| Ok(PlexGuid::own(id(provider, value)));
         let of_show = |provider, value, season, episode| {
-            Ok(PlexGuid { own: None, of_show: Some((id(provider, value), season, episode)) })
+            Ok(PlexGuid { of_show: Some((id(provider, value), season, episode)), ..PlexGuid::default() })
         };
+        let own_order = || Ok(PlexGuid { own_order: true, ..PlexGuid::default() });
         let nothing = || Ok(PlexGuid::default());
         let cases = [
             ("imdb://tt0133093", own(Provider::Imdb, "tt0133093")),
@@ -467,6 +483,13 @@ mod tests {
             ("com.plexapp.agents.hama://tsdb-45?lang=en", own(Provider::Tmdb, "45")),
             ("com.plexapp.agents.hama://anidb-17/0/1", of_show(Provider::Anidb, "17", 0, 1)),
             ("com.plexapp.agents.hama://odd", nothing()),
+            ("com.plexapp.agents.hama://tvdb4-81797?lang=en", own(Provider::Tvdb, "81797")),
+            ("com.plexapp.agents.hama://tvdb3-81797/2/16?lang=en", own_order()),
+            ("com.plexapp.agents.hama://tvdb4-81797/2/8?lang=en", own_order()),
+            ("com.plexapp.agents.hama://tvdb5-81797/1/16?lang=en", own_order()),
+            ("com.plexapp.agents.thetvdb://71256/2019-06-03?lang=en", nothing()),
+            ("com.plexapp.agents.thetvdb://71256/-1/-1?lang=en", nothing()),
+            ("com.plexapp.agents.thetvdb://71256/2/x?lang=en", nothing()),
             ("tv.plex.agents.nfo.movie://movie/imdb_tt0133093", own(Provider::Imdb, "tt0133093")),
             ("tv.plex.agents.nfo.series://show/tvdb_121361", own(Provider::Tvdb, "121361")),
             ("imdb://abc", Err(JunkId { provider: Provider::Imdb, value: "abc".to_owned() })),

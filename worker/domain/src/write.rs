@@ -113,7 +113,12 @@ pub fn difference(
                 });
             left_over.then_some(Wanted::NoPosition)
         }
-        Some(false) if state.played => Some(Wanted::Unplayed),
+        Some(false) if state.played => {
+            // An un-mark takes the position away as well, and this one belongs to a viewing that has begun since.
+            let watched_since = state.position_ms > 0
+                && activity.is_some_and(|activity| agreed.changed_at.is_some_and(|changed| activity > changed));
+            (!watched_since).then_some(Wanted::Unplayed)
+        }
         _ if state.played => None,
         _ => {
             let position = agreed.position.filter(|_| progress.enabled)?;

@@ -135,6 +135,8 @@ pub async fn merge(
                 let merging = Merging { household, server, account, policy: &policy, stage, now };
                 merging.run(&events, &mut outcome, connection).await?;
             }
+            // Its account was registered after this process has looked: whoever knows it by then merges it.
+            (None, _) if account_id.is_some() && stage == Stage::Received => {}
             _ => {
                 for event in events {
                     outcome.of_nobody(household, event, stage);
@@ -411,7 +413,8 @@ impl Merging<'_> {
         Ok(())
     }
 
-    /// An item that the server has and we have not read yet: its ids may name a title that others have. It is read all the same.
+    /// An item that the server has and we have not read yet: its ids may name a title that others have. It is read all the same, and told only then where it may
+    /// lie in a library that takes no part, and where the server's own record of the play may bear another date than the event.
     async fn unknown_item(
         &self,
         event: &Open,
@@ -421,8 +424,14 @@ impl Merging<'_> {
         outcome: &mut Outcome,
         connection: &mut Connection,
     ) -> Result<()> {
-        let several = item.episode_end.is_some();
-        if let Some(title) = titles::named(connection, self.server.id, item).await?.filter(|_| !several) {
+        let policy = &self.server.policy;
+        let some_left_out = !(policy.include.is_empty() && policy.exclude.is_empty());
+        let of_its_start = happened.finish_told.is_some() && self.server.kind.counts_at_start();
+        if some_left_out || of_its_start || item.episode_end.is_some() {
+            self.look_up(event, Reason::NotKnown, Found::Nothing, outcome);
+            return Ok(());
+        }
+        if let Some(title) = titles::named(connection, self.server.id, item).await? {
             let played: Vec<Event> =
                 happened.events.iter().filter(|event| !matches!(event, Event::Unplayed { .. })).copied().collect();
             let told = Happened { events: played, ..happened.clone() };

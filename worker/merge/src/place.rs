@@ -1,10 +1,10 @@
 //! Finding the titles of items: shows first, then the items themselves, each batch with one look into the store.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
-use watchstate_domain::ids::{Ids, Kind};
-use watchstate_domain::item::Item;
+use watchstate_domain::ids::{ExternalId, Ids, Kind, Provider};
+use watchstate_domain::item::{Item, ServerKind};
 use watchstate_domain::matching::{By, Changes, Conflict, Facts, Numbering, TitleId};
 use watchstate_store::items::{self, Placed};
 use watchstate_store::observations;
@@ -62,7 +62,7 @@ pub struct Task<'a> {
 pub struct Found {
     /// Its key.
     pub item_id: i64,
-    /// It was linked to other titles before.
+    /// It was linked to other titles before, or its server has begun it anew: what was seen of it says nothing of what it is now.
     pub moved: bool,
 }
 
@@ -93,8 +93,10 @@ pub async fn all<'a>(
     for (item_id, title) in items::titles_of(connection, &known).await? {
         linked.entry(item_id).or_default().push(title);
     }
+    let earlier = items::ids_of(connection, &known).await?;
     let shows = shows(server, tasks, now, connection).await?;
-    let parts: Vec<Vec<Part>> = tasks.iter().map(|task| parts(task, &shows)).collect();
+    let shared = shared(tasks);
+    let parts: Vec<Vec<Part>> = tasks.iter().map(|task| parts(task, &shows, &shared)).collect();
     let wanted = wanted(tasks, &parts, &linked);
     let mut catalogue = titles::load(connection, &wanted).await?;
     let mut names = Vec::new();
@@ -138,7 +140,9 @@ pub async fn all<'a>(
         .zip(&placements)
         .map(|(task, (titles, _, _))| {
             let before = task.known.and_then(|known| linked.get(&known));
+            let anew = task.known.and_then(|known| earlier.get(&known));
             before.is_some_and(|before| before.iter().map(|title| catalogue.resolve(*title)).ne(titles.iter().copied()))
+                || anew.is_some_and(|earlier| begun_anew(server.kind, earlier, &task.item.ids))
         })
         .collect();
     let changes = catalogue.into_changes();
@@ -169,6 +173,33 @@ pub async fn all<'a>(
     Ok(Outcome { items, joined: changes.joined.len() as u64, conflicts })
 }
 
+/// True where a server has begun an item anew though it has its old key: it was matched to something else. Plex keeps states by its own guid, and one that
+/// has changed takes none of them along.
+fn begun_anew(kind: ServerKind, earlier: &Ids, now: &Ids) -> bool {
+    let (was, is) = (earlier.get(Provider::Plex), now.get(Provider::Plex));
+    match kind {
+        // Legacy agents make their guid of the only id that they give.
+        ServerKind::Plex if was.is_none() && is.is_none() => earlier != now,
+        ServerKind::Plex => was != is,
+        ServerKind::Jellyfin | ServerKind::Emby => !earlier.contradictions(now).is_empty(),
+    }
+}
+
+/// Ids that several episodes of a page carry: those of a show or a season, which some write on every episode. They name none of them.
+fn shared(tasks: &[Task<'_>]) -> HashSet<ExternalId> {
+    let mut places: HashMap<ExternalId, (u32, u32)> = HashMap::new();
+    let mut shared = HashSet::new();
+    for item in tasks.iter().map(|task| task.item).filter(|item| item.kind == Kind::Episode) {
+        let Some(place) = item.season.zip(item.episode) else { continue };
+        for id in item.ids.iter() {
+            if *places.entry(id.clone()).or_insert(place) != place {
+                shared.insert(id);
+            }
+        }
+    }
+    shared
+}
+
 /// One title that a file holds.
 #[derive(Debug, Clone)]
 struct Part {
@@ -176,14 +207,20 @@ struct Part {
     numbering: Option<Numbering>,
 }
 
-/// The titles that a file holds: one, or an episode each. Ids on a file of several episodes are those of the first.
-fn parts(task: &Task<'_>, shows: &Shows) -> Vec<Part> {
+/// The titles that a file holds: one, or an episode each. Ids on a file of several episodes are those of the first. `shared`: ids that name none.
+fn parts(task: &Task<'_>, shows: &Shows, shared: &HashSet<ExternalId>) -> Vec<Part> {
     let item = task.item;
-    let own = item.ids.clone();
     if item.kind != Kind::Episode {
-        return vec![Part { ids: own, numbering: None }];
+        return vec![Part { ids: item.ids.clone(), numbering: None }];
     }
     let show = item.show.as_ref().and_then(|show| shows.of(show.remote_id.as_deref(), &show.ids));
+    let of_show = |id: &ExternalId| {
+        let told = item.show.as_ref().is_some_and(|show| show.ids.get(id.provider) == Some(&id.value));
+        let known =
+            show.and_then(|show| shows.ids.get(&show)).is_some_and(|ids| ids.get(id.provider) == Some(&id.value));
+        told || known
+    };
+    let own: Ids = item.ids.iter().filter(|id| !shared.contains(id) && !of_show(id)).collect();
     let place = |episode| {
         let (show, season) = (show?, item.season?);
         (episode > 0).then_some(Numbering { show, season, episode })
@@ -209,10 +246,7 @@ fn wanted(tasks: &[Task<'_>], parts: &[Vec<Part>], linked: &HashMap<i64, Vec<Tit
         wanted.linked.extend(task.known.and_then(|known| linked.get(&known)).into_iter().flatten());
     }
     let paths = wanted.paths.iter().map(|(kind, path)| {
-        let id = watchstate_domain::ids::ExternalId {
-            provider: watchstate_domain::ids::Provider::Path,
-            value: path.clone(),
-        };
+        let id = ExternalId { provider: Provider::Path, value: path.clone() };
         (*kind, id)
     });
     let paths: Vec<_> = paths.collect();
@@ -248,6 +282,8 @@ async fn save(
 struct Shows {
     by_remote_id: HashMap<String, TitleId>,
     by_ids: HashMap<Ids, TitleId>,
+    /// The ids of those that were known.
+    ids: HashMap<TitleId, Ids>,
 }
 
 impl Shows {
@@ -270,6 +306,8 @@ async fn shows(
     remote_ids.dedup();
     if !remote_ids.is_empty() {
         shows.by_remote_id = items::shows(connection, server.id, &remote_ids).await?.into_iter().collect();
+        let known: Vec<TitleId> = shows.by_remote_id.values().copied().collect();
+        shows.ids = titles::ids_of(connection, &known).await?;
     }
     let unknown: BTreeMap<String, (&Ids, &Item)> = tasks
         .iter()

@@ -341,6 +341,11 @@ pub(crate) fn exposed(secret: &SecretString) -> &str {
     secret.expose_secret().trim()
 }
 
+/// A password may begin and end with spaces; the line break that files often end with is none of its own.
+pub(crate) fn password(secret: &SecretString) -> &str {
+    secret.expose_secret().trim_end_matches(['\r', '\n'])
+}
+
 fn limiter(per_second: f64) -> std::result::Result<DefaultDirectRateLimiter, String> {
     let wrong = || "limits.requestsPerSecond must be above 0".to_owned();
     if !per_second.is_finite() || per_second <= 0.0 {

@@ -9,6 +9,11 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+/// Text as the database can hold it: Postgres takes no NUL.
+pub(crate) fn storable(text: Cow<'_, str>) -> String {
+    if text.contains('\0') { text.replace('\0', "") } else { text.into_owned() }
+}
+
 /// Any JSON value; what is no scalar is skipped.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) enum Scalar<'a> {

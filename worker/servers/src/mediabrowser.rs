@@ -150,7 +150,7 @@ impl Server {
         let mut request = self
             .request::<D>(None, Operation::Login, "/Users/AuthenticateByName", &[], &[])?
             .write(Method::POST, Repeat::Harmless)
-            .json(&json!({ "Username": name, "Pw": wire::exposed(password) }));
+            .json(&json!({ "Username": name, "Pw": wire::password(password) }));
         request.secret_answer = true;
         request.if_refused = "user name or password were refused (401): correct the Secret that loginSecretRef names";
         let answer = self.http.send(&request).await?;

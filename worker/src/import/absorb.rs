@@ -208,7 +208,7 @@ impl<'a> Reader<'a> {
                 // Events tell of several titles as well, in an order of their own: what one waits for the other may hold.
                 Err(error) if error.is_deadlock() && attempts < ATTEMPTS => {
                     attempts += 1;
-                    tracing::debug!(
+                    tracing::info!(
                         server = self.server.name,
                         "a page is stored anew: another process was at the same titles"
                     );
@@ -280,7 +280,7 @@ impl<'a> Reader<'a> {
         let back = |one: &&Work<'_>| one.place.is_none() && one.known.is_some_and(|known| known.gone);
         let back: Vec<i64> = work.iter().filter(back).filter_map(item_of).collect();
         items::revive(connection, &back).await?;
-        let own = self.own_marks(work, connection).await?;
+        let own = self.own_marks(work, placed, connection).await?;
         let mut outcomes = Vec::with_capacity(work.len());
         for one in work {
             let Some(item_id) = item_of(one) else { continue };
@@ -316,10 +316,13 @@ impl<'a> Reader<'a> {
     async fn own_marks(
         &self,
         work: &[Work<'_>],
+        placed: &place::Outcome<'_>,
         connection: &mut Connection,
     ) -> Result<HashMap<String, OwnMark>, StoreError> {
-        let first =
-            |one: &&Work<'_>| one.item.state.played && one.known.is_none_or(|known| known.observation.is_none());
+        let moved = |one: &Work<'_>| placed.items.get(one.item.remote_id.as_str()).is_some_and(|found| found.moved);
+        let first = |one: &&Work<'_>| {
+            one.item.state.played && (moved(one) || one.known.is_none_or(|known| known.observation.is_none()))
+        };
         let items: Vec<String> = work.iter().filter(first).map(|one| one.item.remote_id.clone()).collect();
         match own_marks::owner(self.server, self.account) {
             Some(owner) => Ok(own_marks::of(connection, owner, &items).await?),

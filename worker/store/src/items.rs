@@ -1,6 +1,9 @@
 //! Items: the files of a server, and the titles that they hold.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
+use watchstate_domain::ids::{ExternalId, Ids};
 use watchstate_domain::item::Item;
 use watchstate_domain::matching::{By, Conflict, TitleId};
 use watchstate_domain::merge::Observation;
@@ -191,8 +194,7 @@ pub async fn save(
     .fetch_all(&mut *connection)
     .await?;
     let known: Vec<i64> = rows.iter().filter(|row| !row.new).map(|row| row.id).collect();
-    let by_remote: std::collections::HashMap<String, i64> =
-        rows.into_iter().map(|row| (row.remote_id, row.id)).collect();
+    let by_remote: HashMap<String, i64> = rows.into_iter().map(|row| (row.remote_id, row.id)).collect();
     let ids: Vec<i64> = placed.iter().filter_map(|one| by_remote.get(&one.item.remote_id).copied()).collect();
     if ids.len() != placed.len() {
         return Err(StoreError::Inconsistent {
@@ -241,6 +243,26 @@ async fn link(connection: &mut Connection, placed: &[Placed<'_>], ids: &[i64], k
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// The ids that the named items were last seen with.
+pub async fn ids_of(connection: &mut Connection, item_ids: &[i64]) -> Result<HashMap<i64, Ids>> {
+    if item_ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = sqlx::query!("select id, ids from item where id = any($1)", item_ids).fetch_all(connection).await?;
+    rows.into_iter()
+        .map(|row| {
+            let id = |text: &String| {
+                let (provider, value) = text.split_once(':')?;
+                Some(ExternalId { provider: provider.parse().ok()?, value: value.to_owned() })
+            };
+            let ids = row.ids.iter().map(|text| {
+                id(text).ok_or_else(|| StoreError::Inconsistent { table: "item", column: "ids", found: text.clone() })
+            });
+            Ok((row.id, ids.collect::<Result<Ids>>()?))
+        })
+        .collect()
 }
 
 /// The titles of the named items, in order.
@@ -313,7 +335,7 @@ const fn by_word(by: By) -> &'static str {
 }
 
 /// What the named items are called: `Heat`, `Severance S01E03 In Perpetuity`.
-pub async fn names(connection: &mut Connection, item_ids: &[i64]) -> Result<std::collections::HashMap<i64, String>> {
+pub async fn names(connection: &mut Connection, item_ids: &[i64]) -> Result<HashMap<i64, String>> {
     let rows = sqlx::query!(
         r#"select id, concat_ws(' ', show_name, case when season is not null then
                format('S%sE%s', lpad(season::text, 2, '0'), lpad(episode::text, 2, '0')) end, name) as "name!"

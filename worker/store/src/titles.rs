@@ -64,7 +64,7 @@ pub async fn load(connection: &mut Connection, wanted: &Wanted) -> Result<Catalo
     )
     .fetch_all(&mut *connection)
     .await?;
-    let mut ids = ids_of(connection, &rows.iter().map(|row| row.id).collect::<Vec<_>>()).await?;
+    let mut ids = ids_by_key(connection, &rows.iter().map(|row| row.id).collect::<Vec<_>>()).await?;
     let mut titles = Vec::with_capacity(rows.len());
     for row in rows {
         titles.push(Title {
@@ -85,7 +85,16 @@ pub async fn load(connection: &mut Connection, wanted: &Wanted) -> Result<Catalo
 }
 
 /// The ids that name these titles.
-async fn ids_of(connection: &mut Connection, titles: &[i64]) -> Result<HashMap<i64, Ids>> {
+pub async fn ids_of(connection: &mut Connection, titles: &[TitleId]) -> Result<HashMap<TitleId, Ids>> {
+    if titles.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let keys: Vec<i64> = titles.iter().map(|title| title.0).collect();
+    let ids = ids_by_key(connection, &keys).await?;
+    Ok(ids.into_iter().map(|(key, ids)| (TitleId(key), ids)).collect())
+}
+
+async fn ids_by_key(connection: &mut Connection, titles: &[i64]) -> Result<HashMap<i64, Ids>> {
     let rows = sqlx::query!("select title_id, provider, value from external_id where title_id = any($1)", titles)
         .fetch_all(connection)
         .await?;

@@ -83,7 +83,9 @@ fn a_re_watch_that_was_given_up_at_once_gets_its_mark_back_though_nobody_reads_i
 fn an_unmark_is_written_where_it_is_played() {
     let no = agreed(Some(false), Some(1_000));
     assert_eq!(wanted(&there(true, 1, Some(900), 0), &no), Some(Wanted::Unplayed));
-    assert_eq!(wanted(&there(true, 2, Some(1_500), 30), &no), Some(Wanted::Unplayed));
+    assert_eq!(wanted(&there(true, 2, Some(900), 30), &no), Some(Wanted::Unplayed));
+    assert_eq!(wanted(&there(true, 2, Some(1_500), 0), &no), Some(Wanted::Unplayed));
+    assert_eq!(wanted(&there(true, 2, Some(1_500), 30), &no), None, "a re-watch is under way");
     assert_eq!(wanted(&there(false, 0, None, 0), &no), None);
 }
 

@@ -4,6 +4,7 @@ use watchstate_domain::ids::{ExternalId, Ids, Kind};
 use watchstate_domain::item::{Item, ItemState, ShowRef};
 
 use super::dto::{ItemDto, UserData};
+use crate::lenient::storable;
 
 /// A tick is 100 ns.
 pub(crate) const TICKS_A_MILLISECOND: u64 = 10_000;
@@ -53,10 +54,10 @@ pub(crate) fn read(dto: ItemDto<'_>) -> Result<Option<Item>, Stateless> {
     Ok(Some(Item {
         remote_id: remote_id.into_owned(),
         kind,
-        title: dto.name.unwrap_or_default().into_owned(),
+        title: storable(dto.name.unwrap_or_default()),
         show: episode.then(|| ShowRef {
             remote_id: dto.series_id.filter(|id| !id.is_empty()).map(Into::into),
-            title: dto.series_name.unwrap_or_default().into_owned(),
+            title: storable(dto.series_name.unwrap_or_default()),
             ids: Ids::default(),
         }),
         // An episode carries the year in which it was first sent, not its show's.
@@ -66,7 +67,7 @@ pub(crate) fn read(dto: ItemDto<'_>) -> Result<Option<Item>, Stateless> {
         episode_end: dto.index_number_end.filter(|end| number.is_some_and(|first| *end > first)),
         ids,
         junk_ids,
-        path: dto.path.filter(|path| !path.is_empty()).map(Into::into),
+        path: dto.path.filter(|path| !path.is_empty()).map(storable),
         runtime_ms: dto.run_time_ticks.filter(|ticks| *ticks > 0).map(|ticks| ticks / TICKS_A_MILLISECOND),
         added_at: dto.date_created,
         state,

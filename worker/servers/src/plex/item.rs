@@ -8,6 +8,7 @@ use watchstate_domain::ids::{Ids, Kind, PlexGuid, plex_guid};
 use watchstate_domain::item::{Item, ItemState, ShowRef};
 
 use super::dto::Metadata;
+use crate::lenient::storable;
 
 /// Reads one entry; None for what we don't sync.
 pub(super) fn read(dto: Metadata<'_>) -> Option<Item> {
@@ -22,10 +23,12 @@ pub(super) fn read(dto: Metadata<'_>) -> Option<Item> {
     let mut ids = Ids::default();
     let mut show_ids = Ids::default();
     let mut numbers = None;
+    let mut own_order = false;
     let mut junk_ids = 0;
     for guid in dto.guid.iter().chain(dto.guids.iter().filter_map(|guid| guid.id.as_ref())) {
         match plex_guid(guid) {
-            Ok(PlexGuid { own, of_show }) => {
+            Ok(PlexGuid { own, of_show, own_order: ordered_anew }) => {
+                own_order |= ordered_anew;
                 if let Some(id) = own {
                     ids.insert(id);
                 }
@@ -41,25 +44,26 @@ pub(super) fn read(dto: Metadata<'_>) -> Option<Item> {
         show_ids.insert(id);
     }
     let plays = dto.view_count.unwrap_or_default();
+    let placed = episode && !own_order;
     let path = dto.media.into_iter().flat_map(|media| media.parts).find_map(|part| part.file);
     Some(Item {
         remote_id,
         kind,
-        title: dto.title.unwrap_or_default().into_owned(),
+        title: storable(dto.title.unwrap_or_default()),
         show: episode.then(|| ShowRef {
             remote_id: dto.grandparent_rating_key.filter(|key| !key.is_empty()).map(Into::into),
-            title: dto.grandparent_title.unwrap_or_default().into_owned(),
+            title: storable(dto.grandparent_title.unwrap_or_default()),
             ids: show_ids,
         }),
         // An episode carries the year in which it was first sent, not its show's.
         year: dto.year.filter(|year| !episode && *year > 0),
-        season: dto.parent_index.filter(|_| episode).or_else(|| numbers.map(|(season, _)| season)),
-        episode: dto.index.filter(|_| episode).or_else(|| numbers.map(|(_, number)| number)),
+        season: dto.parent_index.filter(|_| placed).or_else(|| numbers.map(|(season, _)| season)),
+        episode: dto.index.filter(|_| placed).or_else(|| numbers.map(|(_, number)| number)),
         // A file that holds several episodes is listed once for each.
         episode_end: None,
         ids,
         junk_ids,
-        path: path.filter(|path| !path.is_empty()).map(Into::into),
+        path: path.filter(|path| !path.is_empty()).map(storable),
         runtime_ms: dto.duration.filter(|duration| *duration > 0),
         added_at: dto.added_at,
         state: ItemState {
