@@ -1,12 +1,58 @@
 //! Followers: they share the work, bear dead servers, do what they are told in the registry, and end when told to.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use watchstate_tests::household::Household;
 use watchstate_tests::http::{Fault, FaultKind, Group};
+use watchstate_tests::process::Process;
 use watchstate_tests::webhook::{Target, Webhooks};
 use watchstate_tests::world::{Flavor, World};
 
 use crate::builders::*;
 use crate::circle::*;
+use crate::ledger::Ledger;
+
+/// A household of anna and ben.
+async fn of_two<const N: usize>(servers: [(&str, Flavor); N]) -> Result<(Household, [World; N])> {
+    let mut household = Household::new().await?;
+    let mut worlds = Vec::new();
+    for (name, flavor) in servers {
+        let world = server(flavor, name);
+        world.add_user("ben");
+        titles(&world);
+        worlds.push(household.add(name, world, &[("anna", "anna"), ("ben", "ben")]).await?);
+    }
+    household.apply().await?.expect(0)?;
+    let worlds: [World; N] = worlds.try_into().map_err(|_| anyhow::anyhow!("as many worlds as servers"))?;
+    Ok((household, worlds))
+}
+
+/// A film that is new at the first server was seen by anna and ben there, and nobody has asked that server for it. The receiver that was told.
+async fn both_saw_dune(household: &Household, world: &World, name: &str) -> Result<Process> {
+    let receiver = household.receiver("127.0.0.1:0", &[]).await?;
+    let hooks = Webhooks::start(world, Target::new(&household.webhook(&receiver, name)?))?;
+    world.add_movie(&film("Dune", 2021).id("imdb", "tt1160419"));
+    for person in ["anna", "ben"] {
+        world.play_to_end(person, &movie(world, "Dune"))?;
+    }
+    for sent in hooks.settle().await {
+        ensure!(sent.status == Some(202), "{sent:#?}");
+    }
+    Ok(receiver)
+}
+
+/// Whose events wait to be looked up, and why.
+async fn waiting(household: &Household) -> Result<Vec<(Option<String>, String)>> {
+    let events = household.worker(&["inbox", "list", "--verdict", "lookup", "-o", "json"]).await?.expect(0)?.json()?;
+    let word = |event: &Value, name: &str| event[name].as_str().map(str::to_owned);
+    let events = events.as_array().context("a list")?;
+    let mut waiting: Vec<_> =
+        events.iter().map(|event| (word(event, "person"), word(event, "reason").unwrap_or_default())).collect();
+    waiting.dedup();
+    Ok(waiting)
+}
 
 #[tokio::test]
 async fn several_followers_and_receivers_share_the_work_and_do_nothing_twice() -> Result<()> {
@@ -159,5 +205,83 @@ async fn without_a_follower_the_next_job_does_it() -> Result<()> {
         household.worker(&[verb]).await?.expect(0)?;
         ensure!(has(emby, "Heat").played, "{verb}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_write_for_an_account_that_is_gone_there_waits_without_a_turn_and_delays_no_other() -> Result<()> {
+    let (household, worlds) = of_two([("plex", Flavor::Plex), ("jellyfin", Flavor::Jellyfin1011)]).await?;
+    let circle = Circle::of(household, worlds, ["plex", "jellyfin"]).await?;
+    let [plex, jellyfin] = &circle.worlds;
+    let ledger = Ledger::open(&circle.household).await?;
+    for statement in [
+        "create sequence turns",
+        "create function count_turn() returns trigger language plpgsql as $$ begin perform nextval('turns'); return new; end $$",
+        "create trigger turns after update on run for each row execute function count_turn()",
+    ] {
+        ledger.change(statement).await?;
+    }
+    jellyfin.edit(|model| model.users.retain(|user| user.name != "ben"));
+    plex.play_to_end("ben", &movie(plex, "Heat"))?;
+    circle.follower.logged(MISSING).await?;
+    for title in ["Alien", "Brazil"] {
+        plex.play_to_end("anna", &movie(plex, title))?;
+        is_played(jellyfin, title).await?;
+    }
+    // Long enough for hundreds of turns, were there nothing to wait for.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let turns = ledger.number("select last_value from turns").await?;
+    assert!(turns <= 15, "{turns} turns");
+    let open = "select count(*) from outbox o join account a on a.id = o.account_id join server s on s.id = a.server_id
+                where s.name = 'jellyfin' and o.state = 'pending'";
+    assert_eq!(ledger.number(open).await?, 1, "ben's waits");
+    let told = circle.follower.log().iter().filter(|line| line.contains("there is no account")).count();
+    assert_eq!(told, 1, "{:#?}", circle.follower.log());
+    Ok(())
+}
+
+/// What is said of ben where only anna is.
+const MISSING: &str = "server jellyfin: there is no account \"ben\" for ben (accounts there: anna)";
+
+#[tokio::test]
+async fn an_event_of_an_account_that_is_not_there_for_now_is_looked_up_when_it_is_back() -> Result<()> {
+    let (household, [jellyfin, emby]) = of_two([("jellyfin", Flavor::Jellyfin1011), ("emby", Flavor::Emby49)]).await?;
+    emby.add_movie(&film("Dune", 2021).id("imdb", "tt1160419"));
+    household.sync(&[]).await?;
+    let receiver = both_saw_dune(&household, &jellyfin, "jellyfin").await?;
+    assert!(receiver.stop().await?.success());
+    let ben = jellyfin.read(|model| model.user("ben").cloned()).context("ben is there")?;
+    jellyfin.edit(|model| model.users.retain(|user| user.id != ben.id));
+    household.worker(&["push"]).await?.expect(2)?;
+    assert_eq!(waiting(&household).await?, [(Some("ben".to_owned()), MISSING.to_owned())], "anna's is looked up");
+
+    jellyfin.edit(|model| model.users.push(ben));
+    Ledger::open(&household).await?.change("update inbox set next_try_at = now() where verdict = 'lookup'").await?;
+    household.worker(&["push"]).await?.expect(0)?;
+    assert_eq!(waiting(&household).await?, []);
+    household.worker(&["push"]).await?.expect(0)?;
+    ensure!(emby.state("ben", &movie(&emby, "Dune")).played, "ben's as well");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_person_without_access_keeps_nobody_elses_events_and_writes_waiting() -> Result<()> {
+    let (household, [plex, emby]) = of_two([("plex", Flavor::Plex), ("emby", Flavor::Emby49)]).await?;
+    emby.add_movie(&film("Dune", 2021).id("imdb", "tt1160419"));
+    household.sync(&[]).await?;
+    let receiver = both_saw_dune(&household, &plex, "plex").await?;
+    plex.edit_user("ben", |ben| ben.pin = Some("1234".to_owned()))?;
+    let hooks = Webhooks::start(&emby, Target::new(&household.webhook(&receiver, "emby")?))?;
+    emby.play_to_end("anna", &movie(&emby, "Heat"))?;
+    hooks.settle().await;
+    let follower = household.follower(&[]).await?;
+    is_played(&plex, "Heat").await?;
+    let waiting = waiting(&household).await?;
+    ensure!(waiting.len() == 1 && waiting[0].0.as_deref() == Some("ben"), "{waiting:#?}");
+    ensure!(waiting[0].1.contains("protected by a PIN"), "{waiting:#?}");
+    is_played(&emby, "Dune").await?;
+    let log = follower.log().join("\n");
+    ensure!(log.contains("left alone for a while"), "it is told: {log}");
+    assert!(follower.stop().await?.success());
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -32,7 +32,7 @@ use crate::{address, resolve, token};
 
 /// How long a body may take; a media server sends at once what it has.
 const BODY_TIME: Duration = Duration::from_secs(15);
-/// Addresses with wrong tokens that are remembered before those that stopped are forgotten.
+/// Addresses with wrong tokens that are remembered at most.
 const REMEMBERED: usize = 10_000;
 /// When to come back after 503, in seconds.
 const COME_BACK: &str = "10";
@@ -223,33 +223,61 @@ fn counted(snapshot: &Snapshot, event: &Received) -> Option<metrics::Received> {
 /// Addresses that send wrong tokens. One that sent too many isn't asked for its token any more, for a while.
 #[derive(Debug)]
 pub struct WrongTokens {
-    limiter: RateLimiter<IpAddr, HashMapStateStore<IpAddr>, DefaultClock>,
-    blocked: Mutex<HashMap<IpAddr, Instant>>,
+    quota: Quota,
+    seen: Mutex<Seen>,
+}
+
+type Limiter = RateLimiter<IpAddr, HashMapStateStore<IpAddr>, DefaultClock>;
+
+/// What is remembered of addresses: never more than [`REMEMBERED`] in each.
+#[derive(Debug)]
+struct Seen {
+    limiter: Limiter,
+    blocked: HashMap<IpAddr, Instant>,
 }
 
 impl WrongTokens {
     /// So many a minute are borne.
     pub fn a_minute(count: u32) -> Self {
-        let count = NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
-        Self { limiter: RateLimiter::hashmap(Quota::per_minute(count)), blocked: Mutex::default() }
+        let quota = Quota::per_minute(NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN));
+        Self { quota, seen: Mutex::new(Seen { limiter: Limiter::hashmap(quota), blocked: HashMap::new() }) }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_blocked(&self, sender: IpAddr) -> bool {
-        let blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
-        blocked.get(&sender).is_some_and(|until| *until > Instant::now())
+        self.seen().blocked.get(&sender).is_some_and(|until| *until > Instant::now())
     }
 
     fn count(&self, sender: IpAddr) {
-        let Err(not_until) = self.limiter.check_key(&sender) else { return };
-        let now = Instant::now();
-        let mut blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
-        if blocked.len() >= REMEMBERED {
-            blocked.retain(|_, until| *until > now);
-            self.limiter.retain_recent();
+        let mut seen = self.seen();
+        if seen.limiter.len() >= REMEMBERED {
+            seen.limiter.retain_recent();
+            // Were little room made, each further address would search all of them again. Who is blocked stays blocked.
+            if seen.limiter.len() > REMEMBERED / 2 {
+                seen.limiter = Limiter::hashmap(self.quota);
+            }
         }
-        if blocked.len() < REMEMBERED {
-            blocked.insert(sender, now + not_until.wait_time_from(DefaultClock::default().now()));
+        let Err(not_until) = seen.limiter.check_key(&sender) else { return };
+        let wait = not_until.wait_time_from(DefaultClock::default().now());
+        seen.block(sender, Instant::now(), wait);
+    }
+}
+
+impl Seen {
+    fn block(&mut self, sender: IpAddr, now: Instant, wait: Duration) {
+        let full = |blocked: &HashMap<IpAddr, Instant>| blocked.len() >= REMEMBERED && !blocked.contains_key(&sender);
+        if full(&self.blocked) {
+            self.blocked.retain(|_, until| *until > now);
         }
+        if full(&self.blocked)
+            && let Some(first) = self.blocked.iter().min_by_key(|(_, until)| **until).map(|(address, _)| *address)
+        {
+            self.blocked.remove(&first);
+        }
+        self.blocked.insert(sender, now + wait);
     }
 }
 
@@ -268,6 +296,28 @@ mod tests {
         wrong.count(one);
         assert!(wrong.is_blocked(one));
         assert!(!wrong.is_blocked(other));
+    }
+
+    #[test]
+    fn however_many_addresses_send_wrong_tokens_few_are_remembered_and_the_next_is_blocked_as_well() {
+        let address = |number: usize| IpAddr::from(u32::try_from(number).unwrap_or_default().to_be_bytes());
+        let once = WrongTokens::a_minute(10);
+        (0..REMEMBERED * 2).for_each(|number| once.count(address(number)));
+        assert!(once.seen().limiter.len() <= REMEMBERED, "{}", once.seen().limiter.len());
+        assert_eq!(once.seen().blocked.len(), 0);
+
+        let (now, minute) = (Instant::now(), Duration::from_mins(1));
+        let mut seen = once.seen();
+        let ends = |number: usize| minute + Duration::from_secs(number.abs_diff(7) as u64);
+        (0..REMEMBERED).for_each(|number| seen.block(address(number), now, ends(number)));
+        seen.block(address(REMEMBERED), now, minute);
+        assert_eq!(seen.blocked.len(), REMEMBERED);
+        assert!(!seen.blocked.contains_key(&address(7)), "it ends first");
+        assert!(seen.blocked.contains_key(&address(REMEMBERED)) && seen.blocked.contains_key(&address(0)));
+        seen.block(address(1), now, minute);
+        assert!(seen.blocked.contains_key(&address(REMEMBERED)), "who is blocked already takes nobody's place");
+        seen.block(address(7), now + minute * 2, minute);
+        assert_eq!(seen.blocked.get(&address(REMEMBERED)), None, "its time is over");
     }
 
     #[test]

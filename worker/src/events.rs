@@ -26,6 +26,8 @@ const BATCH: i64 = 100;
 const FIRST_WAIT: SignedDuration = SignedDuration::from_secs(30);
 /// The longest wait.
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(6);
+/// Why an event waits whose account came to the registry after the server was reached.
+const NOT_LOOKED_FOR: &str = "its account is new, and wasn't looked for yet";
 
 /// Merges the events that wait. Returns how many there were.
 pub async fn merge(app: &App) -> Result<u64, Trouble> {
@@ -47,62 +49,100 @@ fn tally(app: &App, household: &Household, merged: &[Merged]) {
     app.metrics.received(merged.iter().filter_map(|event| event.counts_as(household)));
 }
 
-/// Looks up what events of a server didn't tell, and merges them. Call it by whoever holds the server's write lane. Returns how many there were.
+/// Looks up what events of a server didn't tell, and merges them. Call it by whoever holds the server's write lane. Returns how many there were. What goes
+/// wrong with one account keeps no other waiting: it is told at the end.
 pub async fn look_up(app: &App, contact: &Contact, connection: &mut Connection) -> Result<u64, Trouble> {
     let mut count = 0;
+    let mut looking = Looking { app, contact, failed: BTreeMap::new() };
     while !app.stop.is_cancelled() {
         let open = inbox::lookups(connection, contact.server.id, app.clock.now(), BATCH).await?;
         if open.is_empty() {
             break;
         }
         count += open.len() as u64;
-        let looking = Looking { app, contact };
         if let Err(trouble) = looking.batch(&open, connection).await {
-            // What keeps a server from answering isn't the events' fault: each waits a little longer every time.
-            let tries = open.iter().map(|event| event.attempts).max().unwrap_or_default();
-            let wait = FIRST_WAIT.saturating_mul(1 << tries.clamp(0, 16)).min(LONGEST_WAIT);
-            let now = app.clock.now();
-            let next = now.saturating_add(wait).unwrap_or(now);
-            let ids: Vec<i64> = open.iter().map(|event| event.id).collect();
-            inbox::postpone(connection, &ids, next, &trouble.message).await?;
+            postpone(app, &open.iter().collect::<Vec<_>>(), &trouble.message, connection).await?;
             return Err(trouble);
         }
     }
-    Ok(count)
+    looking.failed.into_values().next().map_or(Ok(count), Err)
+}
+
+/// What keeps a server from answering isn't the events' fault: each waits a little longer every time.
+async fn postpone(app: &App, events: &[&Open], reason: &str, connection: &mut Connection) -> Result<(), Trouble> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let tries = events.iter().map(|event| event.attempts).max().unwrap_or_default();
+    let wait = FIRST_WAIT.saturating_mul(1 << tries.clamp(0, 16)).min(LONGEST_WAIT);
+    let now = app.clock.now();
+    let next = now.saturating_add(wait).unwrap_or(now);
+    let ids: Vec<i64> = events.iter().map(|event| event.id).collect();
+    Ok(inbox::postpone(connection, &ids, next, reason).await?)
+}
+
+/// What becomes of an event that was to be looked up.
+enum Fate<'a> {
+    /// What is known of its item counts.
+    Merged,
+    /// Its account is not in the registry any more.
+    Gone,
+    /// Its account couldn't be read.
+    Failed(&'a Trouble),
+    /// Its account is registered, but wasn't found at the server: after a rename, or while plex.tv tells of the owner alone.
+    Missing,
 }
 
 struct Looking<'a> {
     app: &'a App,
     contact: &'a Contact,
+    /// Accounts that couldn't be read: they aren't asked for again, a dead server would keep everybody waiting for each batch.
+    failed: BTreeMap<i64, Trouble>,
 }
 
 impl Looking<'_> {
-    async fn batch(&self, open: &[Open], connection: &mut Connection) -> Result<(), Trouble> {
+    async fn batch(&mut self, open: &[Open], connection: &mut Connection) -> Result<(), Trouble> {
+        let contact = self.contact;
         let mut aside: Vec<(&Open, Reason)> = Vec::new();
+        let mut read = 0;
         // Events of nobody are of everybody: a new item is read for each account.
-        for (account, remote) in &self.contact.accounts {
+        for (account, remote) in &contact.accounts {
             let mine: Vec<&Open> =
                 open.iter().filter(|event| event.account_id.is_none_or(|id| id == account.id)).collect();
-            if mine.is_empty() {
+            if mine.is_empty() || self.failed.contains_key(&account.id) {
                 continue;
             }
-            let view = self.contact.view(self.app, account, remote).await?;
-            let others = self.read(account, view.as_ref(), &mine, connection).await?;
+            let others = match self.account(account, remote, &mine, connection).await {
+                Ok(others) => others,
+                Err(trouble) if self.app.stop.is_cancelled() => return Err(trouble),
+                Err(trouble) => {
+                    self.failed.insert(account.id, trouble);
+                    continue;
+                }
+            };
+            read += 1;
             aside.extend(mine.iter().filter(|event| event.account_id.is_some()).filter_map(|event| {
                 let remote_id = &event.notice.item.as_ref()?.remote_id;
                 others.contains(remote_id).then_some((*event, Reason::OtherLibrary))
             }));
         }
-        let found: Vec<i64> = self.contact.accounts.iter().map(|(account, _)| account.id).collect();
-        aside.extend(
-            open.iter()
-                .filter(|event| event.account_id.is_some_and(|id| !found.contains(&id)))
-                .map(|event| (event, Reason::Gone)),
-        );
-        let new = open.iter().any(|event| event.notice.what == What::Added);
-        let rest: Vec<Open> =
-            open.iter().filter(|event| !aside.iter().any(|(one, _)| one.id == event.id)).cloned().collect();
         let household = Household::load(connection).await?;
+        let mut later: BTreeMap<&str, Vec<&Open>> = BTreeMap::new();
+        let missing = contact.missing.join("; ");
+        for event in open {
+            match self.fate(event, read, &household) {
+                Fate::Merged => {}
+                Fate::Gone => aside.push((event, Reason::Gone)),
+                Fate::Failed(trouble) => later.entry(&trouble.message).or_default().push(event),
+                Fate::Missing => {
+                    later.entry(if missing.is_empty() { NOT_LOOKED_FOR } else { &missing }).or_default().push(event);
+                }
+            }
+        }
+        let left =
+            |id: i64| aside.iter().any(|(one, _)| one.id == id) || later.values().flatten().any(|one| one.id == id);
+        let rest: Vec<Open> = open.iter().filter(|event| !left(event.id)).cloned().collect();
+        let new = rest.iter().any(|event| event.notice.what == What::Added);
         let now = self.app.clock.now();
         let mut transaction = transaction::begin(connection).await?;
         let mut merged = events::merge(&household, &rest, Stage::LookedUp, now, &mut transaction).await?;
@@ -114,15 +154,43 @@ impl Looking<'_> {
             reason: Some(*reason),
             rule: None,
         }));
-        if new && self.contact.server.policy.export {
+        if new && contact.server.policy.export {
             // What people have watched elsewhere is watched here as well.
-            for (account, _) in &self.contact.accounts {
-                export::queue(self.app, &self.contact.server, account, None, &mut transaction).await?;
+            for (account, _) in &contact.accounts {
+                export::queue(self.app, &contact.server, account, None, &mut transaction).await?;
             }
+        }
+        for (reason, events) in &later {
+            postpone(self.app, events, reason, &mut transaction).await?;
         }
         transaction.commit().await?;
         tally(self.app, &household, &merged);
         Ok(())
+    }
+
+    /// What becomes of an event once `read` of the accounts were read.
+    fn fate(&self, event: &Open, read: usize, household: &Household) -> Fate<'_> {
+        let found = |id: i64| self.contact.accounts.iter().any(|(account, _)| account.id == id);
+        match event.account_id {
+            Some(id) if found(id) => self.failed.get(&id).map_or(Fate::Merged, Fate::Failed),
+            Some(id) if household.accounts.contains_key(&id) => Fate::Missing,
+            Some(_) => Fate::Gone,
+            None if read > 0 => Fate::Merged,
+            None if self.failed.is_empty() && self.contact.missing.is_empty() => Fate::Merged,
+            None => self.failed.values().next().map_or(Fate::Missing, Fate::Failed),
+        }
+    }
+
+    /// Reads one account's part; what [`Self::read`] returns.
+    async fn account(
+        &self,
+        account: &Account,
+        remote: &watchstate_servers::Account,
+        mine: &[&Open],
+        connection: &mut Connection,
+    ) -> Result<Vec<String>, Trouble> {
+        let view = self.contact.view(self.app, account, remote).await?;
+        self.read(account, view.as_ref(), mine, connection).await
     }
 
     /// Reads the items of events, and merges them as an import would. Returns those whose library doesn't take part.

@@ -333,12 +333,25 @@ impl Work<'_> {
         }
     }
 
-    /// When something is to be done next.
+    /// When something is to be done next. Of accounts that weren't found nothing can be written before the server is asked for them again.
     async fn due(&self) -> Result<Option<Timestamp>, Trouble> {
         let mut connection = self.app.store.acquire().await?;
-        let write = outbox::next_due(&mut connection, self.server.id).await?.filter(|_| self.server.policy.export);
         let lookup = inbox::next_lookup(&mut connection, self.server.id).await?;
-        Ok([write, lookup].into_iter().flatten().min())
+        if !self.server.policy.export {
+            return Ok(lookup);
+        }
+        let there = |id: i64| {
+            self.contact.as_ref().is_none_or(|(contact, _)| contact.accounts.iter().any(|(found, _)| found.id == id))
+        };
+        let (found, missing): (Vec<i64>, Vec<i64>) =
+            self.accounts.iter().map(|account| account.id).partition(|id| there(*id));
+        let write = outbox::next_due(&mut connection, &found).await?;
+        let mut later = None;
+        if let Some((_, since)) = self.contact.as_ref().filter(|_| !missing.is_empty()) {
+            let anew = since.saturating_add(CONTACT).unwrap_or(*since);
+            later = outbox::next_due(&mut connection, &missing).await?.map(|due| due.max(anew));
+        }
+        Ok([write, later, lookup].into_iter().flatten().min())
     }
 
     async fn turn(&mut self) -> Result<Turn, Trouble> {
@@ -353,7 +366,7 @@ impl Work<'_> {
     async fn work(&mut self, connection: &mut Connection) -> Result<(), Trouble> {
         let app = self.app;
         let now = app.clock.now();
-        let stale = self.contact.as_ref().is_none_or(|(_, since)| now.duration_since(*since) > CONTACT);
+        let stale = self.contact.as_ref().is_none_or(|(_, since)| now.duration_since(*since) >= CONTACT);
         if stale {
             let contact = contact::reach(app, &self.server, &self.accounts, connection).await?;
             for sentence in &contact.missing {
@@ -363,11 +376,12 @@ impl Work<'_> {
         }
         let run_id = self.shift(connection).await?;
         let Some((contact, _)) = &self.contact else { return Ok(()) };
-        events::look_up(app, contact, connection).await?;
+        let looked_up = events::look_up(app, contact, connection).await;
         if !self.server.policy.export {
-            return Ok(());
+            return looked_up.map(drop);
         }
-        let outcome = push::server(app, contact, run_id, false, connection).await;
+        let mut outcome = push::server(app, contact, run_id, false, connection).await;
+        outcome.troubles.extend(looked_up.err());
         let trouble = outcome.troubles.iter().skip(contact.missing.len()).next_back().cloned();
         if let Some(shift) = &mut self.shift {
             shift.counts.add(&outcome.counts);

@@ -159,12 +159,11 @@ pub async fn due(connection: &mut Connection, account_id: i64, now: Timestamp, l
         .collect())
 }
 
-/// When the next entry of a server is due; None: nothing waits.
-pub async fn next_due(connection: &mut Connection, server_id: i64) -> Result<Option<Timestamp>> {
+/// When the next entry of these accounts is due; None: nothing waits.
+pub async fn next_due(connection: &mut Connection, account_ids: &[i64]) -> Result<Option<Timestamp>> {
     let next = sqlx::query_scalar!(
-        r#"select min(o.next_try_at) as "next: Stamp" from outbox o join account a on a.id = o.account_id
-           where a.server_id = $1 and o.state = 'pending'"#,
-        server_id,
+        r#"select min(next_try_at) as "next: Stamp" from outbox where account_id = any($1) and state = 'pending'"#,
+        account_ids,
     )
     .fetch_one(connection)
     .await?;
