@@ -250,6 +250,9 @@ async fn gauges(connection: &mut Connection, metrics: &Metrics) -> Result<(), St
     metrics.outbox_writes.clear();
     metrics.held_plans.clear();
     metrics.server_clock_offset_seconds.clear();
+    for server in &servers {
+        metrics.expect_readings(&ServerName::configured(&server.name));
+    }
     for server in servers.iter().filter(|server| server.contacted_at.is_some()) {
         let label = metrics::Server { server: ServerName::configured(&server.name) };
         metrics.server_clock_offset_seconds.set(&label, server.clock_offset.seconds());

@@ -65,6 +65,7 @@ pub async fn run(cli: Cli, metrics: Arc<Metrics>, stop: CancellationToken, clock
     let (store, embedded) = embedded::open(cli.database.as_deref(), &data, CONNECTIONS).await?;
     tracing::info!(address = %listener.local_addr()?, "webhooks are received");
 
+    metrics.expect_refusals();
     let events = Arc::new(Notify::new());
     let registry = Registry::default();
     let ready = CancellationToken::new();

@@ -424,8 +424,18 @@ impl Metrics {
         ] {
             self.events_total.add(&Happened { server: server.clone(), event }, count(name));
         }
-        if count("held") > 0 {
-            self.plans_held_total.inc(&label);
+        self.plans_held_total.add(&label, u64::from(count("held") > 0));
+    }
+
+    /// Shows the counters of a server before anything has counted: Prometheus sees no increase in one that begins above zero.
+    pub fn expect_readings(&self, server: &ServerName) {
+        self.observe_reading(server, |_| 0);
+    }
+
+    /// The same for what a receiver may refuse.
+    pub fn expect_refusals(&self) {
+        for why in Refusal::ALL.iter().copied() {
+            self.requests_refused_total.add(&Refused { why }, 0);
         }
     }
 
