@@ -491,6 +491,36 @@ async fn what_lies_in_a_library_that_takes_no_part_is_left_alone() -> Result<()>
     Ok(())
 }
 
+/// Without a follower. To look something up is not to write.
+#[tokio::test]
+async fn what_a_server_that_is_not_written_to_tells_is_looked_up_by_the_next_push() -> Result<()> {
+    let (mut household, [here, there]) =
+        household([("here", Flavor::Jellyfin1011), ("there", Flavor::Plex)], titles).await?;
+    household.spec("here", "  export:\n    enabled: false\n")?;
+    household.apply().await?.expect(0)?;
+    household.sync(&[]).await?;
+    let receiver = household.receiver("127.0.0.1:0", &[]).await?;
+    let hooks = Webhooks::start(&here, Target::new(&household.webhook(&receiver, "here")?))?;
+    for world in [&there, &here] {
+        world.add_movie(&film("Dune", 2021).id("imdb", "tt1160419"));
+    }
+    household.worker(&["import", "--full", "--server", "there"]).await?.expect(0)?;
+    here.play_to_end(ANNA, &movie(&here, "Dune"))?;
+    for sent in hooks.settle().await {
+        anyhow::ensure!(sent.status == Some(202), "{sent:#?}");
+    }
+    // The first looks up, and queues what is to be written at the other.
+    for _ in 0..2 {
+        household.worker(&["push"]).await?.expect(0)?;
+    }
+    let events = household.worker(&["inbox", "list", "-o", "json"]).await?.expect(0)?.json()?;
+    let open = |event: &serde_json::Value| ["lookup", "waiting"].iter().any(|verdict| event["verdict"] == *verdict);
+    assert!(!events.as_array().is_some_and(|events| events.is_empty() || events.iter().any(open)), "{events:#}");
+    assert!(has(&there, "Dune").played);
+    assert_eq!(here.writes(), []);
+    Ok(())
+}
+
 async fn out_of_order_on(flavor: Flavor) -> Result<()> {
     let circle = Circle::new([("here", flavor), ("there", Flavor::Plex)]).await?;
     let [here, there] = &circle.worlds;

@@ -231,7 +231,7 @@ impl<'a> Job<'a> {
     ) -> Report {
         let report = Report::new(server, verb);
         if !server.policy.export {
-            match self.has_lookups(server).await {
+            match self.waiting(server).await {
                 Ok(true) => {}
                 Ok(false) => return report.ended(Exit::Done),
                 Err(trouble) => return report.failed(&trouble),
@@ -259,10 +259,15 @@ impl<'a> Job<'a> {
     }
 
     /// True where events wait for what only the server can tell.
-    async fn has_lookups(&self, server: &Server) -> Result<bool, Trouble> {
-        let mut connection = self.app.store.acquire().await?;
-        let next = inbox::next_lookup(&mut connection, server.id).await?;
+    async fn has_lookups(&self, server: &Server, connection: &mut Connection) -> Result<bool, Trouble> {
+        let next = inbox::next_lookup(connection, server.id).await?;
         Ok(next.is_some_and(|due| due <= self.app.clock.now()))
+    }
+
+    /// The same, before there is a lane.
+    async fn waiting(&self, server: &Server) -> Result<bool, Trouble> {
+        let mut connection = self.app.store.acquire().await?;
+        self.has_lookups(server, &mut connection).await
     }
 
     #[expect(clippy::too_many_arguments, reason = "the body of `write`")]
@@ -285,7 +290,7 @@ impl<'a> Job<'a> {
             }
         }
         let (pending, dead) = depth(accounts, connection).await?;
-        if self.has_lookups(server).await? || (exports && pending + if force { dead } else { 0 } > 0) {
+        if self.has_lookups(server, connection).await? || (exports && pending + if force { dead } else { 0 } > 0) {
             let own;
             let contact = if let Some(contact) = contact {
                 contact
