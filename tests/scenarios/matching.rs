@@ -221,6 +221,16 @@ async fn ids_that_several_episodes_carry_name_none_of_them() -> Result<()> {
     here.mark_unplayed(ANNA, &episode(&here, 1, 1))?;
     household.sync(&[]).await?;
     assert_eq!(seen(&there), [false, false, false, false, true, false]);
+    // Those that come later come alone.
+    for number in 4..=5 {
+        here.add_episode(&bare_wire(2, number).id("tvdb", "777777"));
+        there.add_episode(&wire(2, number));
+        household.sync(&[]).await?;
+    }
+    there.play_to_end(ANNA, &episode(&there, 2, 4))?;
+    household.sync(&[]).await?;
+    assert_eq!(seen(&here), [false, false, false, false, true, false]);
+    assert!(of(&here, 2, 4) && !of(&here, 2, 5));
     stays_so(&household, &[&here, &there]).await
 }
 

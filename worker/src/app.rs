@@ -125,13 +125,11 @@ async fn known(
     opening: Opening,
     stop: &CancellationToken,
 ) -> Result<Option<(String, Option<String>, SchedulePolicy)>> {
-    if opening.waits {
-        tokio::select! {
-            there = store.migrate_when_there() => there?,
-            () = stop.cancelled() => return Ok(None),
-        }
-    } else {
-        store.migrate_once_up().await?;
+    let migrated =
+        async { if opening.waits { store.migrate_when_there().await } else { store.migrate_once_up().await } };
+    tokio::select! {
+        there = migrated => there?,
+        () = stop.cancelled() => return Ok(None),
     }
     let mut connection = store.acquire().await?;
     let client_id = registry::installation(&mut connection).await?.to_string();

@@ -8,6 +8,7 @@ use watchstate_domain::item::Item;
 use watchstate_domain::notice::{Reason, What};
 use watchstate_merge::events::{self, Merged, Stage};
 use watchstate_merge::household::Household;
+use watchstate_runtime::Exit;
 use watchstate_servers::AccountView;
 use watchstate_store::inbox::{self, Concluded, Open, Verdict};
 use watchstate_store::registry::Account;
@@ -175,6 +176,10 @@ impl Looking<'_> {
             Some(id) if found(id) => self.failed.get(&id).map_or(Fate::Merged, Fate::Failed),
             Some(id) if household.accounts.contains_key(&id) => Fate::Missing,
             Some(_) => Fate::Gone,
+            // What passes is waited for: nobody else tells that account of the new item.
+            None if let Some(passing) = self.failed.values().find(|trouble| trouble.exit == Exit::TryAgain) => {
+                Fate::Failed(passing)
+            }
             None if read > 0 => Fate::Merged,
             None if self.failed.is_empty() && self.contact.missing.is_empty() => Fate::Merged,
             None => self.failed.values().next().map_or(Fate::Missing, Fate::Failed),

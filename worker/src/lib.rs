@@ -67,7 +67,9 @@ pub async fn run(
     let opening = Opening { applies: matches!(cli.verb, Verb::Apply(_)), waits: port.is_some(), decides };
     let exit = match App::open(&cli.settings, opening, metrics, stop, clock, progress).await? {
         Some(app) => work(app, cli.verb, port.as_ref()).await?,
-        None => Exit::Done,
+        // What stays has ended as it was told; a job hasn't done its work.
+        None if port.is_some() => Exit::Done,
+        None => Exit::TryAgain,
     };
     if let Some(port) = port {
         port.close().await?;

@@ -114,10 +114,13 @@ pub fn difference(
             left_over.then_some(Wanted::NoPosition)
         }
         Some(false) if state.played => {
-            // An un-mark takes the position away as well, and this one belongs to a viewing that has begun since.
-            let watched_since = state.position_ms > 0
-                && activity.is_some_and(|activity| agreed.changed_at.is_some_and(|changed| activity > changed));
-            (!watched_since).then_some(Wanted::Unplayed)
+            // An un-mark takes the position away as well, and this one may belong to a viewing under way that has begun since. Not for ever: the moment of an
+            // un-mark that was read is only the last at which it wasn't there yet.
+            let watched_since = activity.is_some_and(|activity| {
+                agreed.changed_at.is_some_and(|changed| activity > changed)
+                    && now.duration_since(activity) < longest_viewing(runtime_ms)
+            });
+            (state.position_ms == 0 || !watched_since).then_some(Wanted::Unplayed)
         }
         _ if state.played => None,
         _ => {
@@ -133,6 +136,14 @@ pub fn difference(
     }
 }
 
+/// How long after its start a viewing may still be going on.
+fn longest_viewing(runtime_ms: Option<u64>) -> SignedDuration {
+    runtime_ms
+        .and_then(|runtime| i64::try_from(runtime).ok())
+        .filter(|runtime| *runtime > 0)
+        .map_or(UNKNOWN_RUNTIME, SignedDuration::from_millis)
+}
+
 /// True when a viewing has begun at the server after the last play: a mark would end it, and its finish could no longer be seen.
 fn newer_viewing(
     there: &Observation,
@@ -144,10 +155,7 @@ fn newer_viewing(
     let Some(activity) = activity.filter(|activity| agreed.changed_at.is_none_or(|changed| *activity > changed)) else {
         return false;
     };
-    let viewing = runtime_ms
-        .and_then(|runtime| i64::try_from(runtime).ok())
-        .filter(|runtime| *runtime > 0)
-        .map_or(UNKNOWN_RUNTIME, SignedDuration::from_millis);
+    let viewing = longest_viewing(runtime_ms);
     if there.state.position_ms > 0 {
         // A position that counts is newer than the last play. One that doesn't may be a left-over of the viewing which that play ended, since
         // some servers stamp a play with its start, and since our own writes of positions bear the server's now.

@@ -136,7 +136,7 @@ pub async fn merge(
                 merging.run(&events, &mut outcome, connection).await?;
             }
             // Its account was registered after this process has looked: whoever knows it by then merges it.
-            (None, _) if account_id.is_some() && stage == Stage::Received => {}
+            (None, _) | (_, None) if account_id.is_some() && stage == Stage::Received => {}
             _ => {
                 for event in events {
                     outcome.of_nobody(household, event, stage);

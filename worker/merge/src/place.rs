@@ -95,7 +95,7 @@ pub async fn all<'a>(
     }
     let earlier = items::ids_of(connection, &known).await?;
     let shows = shows(server, tasks, now, connection).await?;
-    let shared = shared(tasks);
+    let shared = shared(tasks, &elsewhere(server, tasks, &known, &shows, connection).await?);
     let parts: Vec<Vec<Part>> = tasks.iter().map(|task| parts(task, &shows, &shared)).collect();
     let wanted = wanted(tasks, &parts, &linked);
     let mut catalogue = titles::load(connection, &wanted).await?;
@@ -181,13 +181,32 @@ fn begun_anew(kind: ServerKind, earlier: &Ids, now: &Ids) -> bool {
         // Legacy agents make their guid of the only id that they give.
         ServerKind::Plex if was.is_none() && is.is_none() => earlier != now,
         ServerKind::Plex => was != is,
-        ServerKind::Jellyfin | ServerKind::Emby => !earlier.contradictions(now).is_empty(),
+        // One id of several that was corrected is no other film.
+        ServerKind::Jellyfin | ServerKind::Emby => {
+            !earlier.contradictions(now).is_empty() && earlier.shared(now).next().is_none()
+        }
     }
 }
 
-/// Ids that several episodes of a page carry: those of a show or a season, which some write on every episode. They name none of them.
-fn shared(tasks: &[Task<'_>]) -> HashSet<ExternalId> {
-    let mut places: HashMap<ExternalId, (u32, u32)> = HashMap::new();
+/// The places of other episodes of the page's shows that carry ids of the page.
+async fn elsewhere(
+    server: &Server,
+    tasks: &[Task<'_>],
+    known: &[i64],
+    shows: &Shows,
+    connection: &mut Connection,
+) -> Result<Vec<(Ids, (u32, u32))>, StoreError> {
+    let episodes = tasks.iter().map(|task| task.item).filter(|item| item.kind == Kind::Episode);
+    let ids: Vec<ExternalId> = episodes.flat_map(|item| item.ids.iter()).collect();
+    let shows: Vec<TitleId> = shows.by_remote_id.values().chain(shows.by_ids.values()).copied().collect();
+    items::places_of(connection, server.id, &shows, &ids, known).await
+}
+
+/// Ids that several episodes carry, those of a page and those `elsewhere`: ids of a show or a season, which some write on every episode. They name none of
+/// them.
+fn shared(tasks: &[Task<'_>], elsewhere: &[(Ids, (u32, u32))]) -> HashSet<ExternalId> {
+    let mut places: HashMap<ExternalId, (u32, u32)> =
+        elsewhere.iter().flat_map(|(ids, place)| ids.iter().map(|id| (id, *place))).collect();
     let mut shared = HashSet::new();
     for item in tasks.iter().map(|task| task.item).filter(|item| item.kind == Kind::Episode) {
         let Some(place) = item.season.zip(item.episode) else { continue };

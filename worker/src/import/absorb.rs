@@ -159,6 +159,36 @@ impl<'a> Reader<'a> {
         seen: &mut RoaringTreemap,
         connection: &mut Connection,
     ) -> Result<(), Trouble> {
+        for attempt in 1..ATTEMPTS {
+            let before = (self.counts.clone(), self.unplays, self.waiting, self.unplayed.clone());
+            match self.take(library_id, page, seen, connection).await? {
+                // Events tell of several titles as well, in an order of their own: what one waits for the other may hold. What it told is known by the next
+                // attempt, and must be: the page is compared with it.
+                Err(error) if error.is_deadlock() => {
+                    tracing::info!(
+                        server = self.server.name,
+                        attempt,
+                        "a page is stored anew: another process was at the same titles"
+                    );
+                    let Counts { new, conflicts, joined, .. } = self.counts;
+                    (self.counts, self.unplays, self.waiting, self.unplayed) = before;
+                    // Its items were placed, and aren't new any more.
+                    self.counts = Counts { new, conflicts, joined, ..self.counts.clone() };
+                }
+                ended => return Ok(ended?),
+            }
+        }
+        Ok(self.take(library_id, page, seen, connection).await??)
+    }
+
+    /// Takes a page in, once. What went wrong with storing its states apart: then nothing of them was stored.
+    async fn take(
+        &mut self,
+        library_id: Option<i64>,
+        page: &[Item],
+        seen: &mut RoaringTreemap,
+        connection: &mut Connection,
+    ) -> Result<Result<(), StoreError>, Trouble> {
         let remote_ids: Vec<String> = page.iter().map(|item| item.remote_id.clone()).collect();
         let known: HashMap<String, Known> = items::known(connection, self.server.id, self.account.id, &remote_ids)
             .await?
@@ -185,7 +215,7 @@ impl<'a> Reader<'a> {
             }
         }
         if work.is_empty() {
-            return Ok(());
+            return Ok(Ok(()));
         }
         // Copies of one item in one page would be stored twice: the last word counts.
         let mut last: HashMap<&str, usize> = HashMap::new();
@@ -201,22 +231,7 @@ impl<'a> Reader<'a> {
             });
         }
         let placed = self.place(library_id, &work, connection).await?;
-        let before = (self.counts.clone(), self.unplays, self.waiting, self.unplayed.clone());
-        let mut attempts = 1;
-        loop {
-            match self.stored(&work, &placed, seen, connection).await {
-                // Events tell of several titles as well, in an order of their own: what one waits for the other may hold.
-                Err(error) if error.is_deadlock() && attempts < ATTEMPTS => {
-                    attempts += 1;
-                    tracing::info!(
-                        server = self.server.name,
-                        "a page is stored anew: another process was at the same titles"
-                    );
-                    (self.counts, self.unplays, self.waiting, self.unplayed) = before.clone();
-                }
-                ended => return Ok(ended?),
-            }
-        }
+        Ok(self.stored(&work, &placed, seen, connection).await)
     }
 
     /// Stores a page, all of it or nothing.

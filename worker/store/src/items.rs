@@ -10,7 +10,7 @@ use watchstate_domain::merge::Observation;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::observations::Row;
-use crate::stamp::{big, bind, int, unsigned};
+use crate::stamp::{big, bind, int, number, unsigned};
 use crate::{Connection, Result, StoreError};
 
 /// An item as the store knows it, for one account.
@@ -251,18 +251,43 @@ pub async fn ids_of(connection: &mut Connection, item_ids: &[i64]) -> Result<Has
         return Ok(HashMap::new());
     }
     let rows = sqlx::query!("select id, ids from item where id = any($1)", item_ids).fetch_all(connection).await?;
-    rows.into_iter()
-        .map(|row| {
-            let id = |text: &String| {
-                let (provider, value) = text.split_once(':')?;
-                Some(ExternalId { provider: provider.parse().ok()?, value: value.to_owned() })
-            };
-            let ids = row.ids.iter().map(|text| {
-                id(text).ok_or_else(|| StoreError::Inconsistent { table: "item", column: "ids", found: text.clone() })
-            });
-            Ok((row.id, ids.collect::<Result<Ids>>()?))
-        })
-        .collect()
+    rows.into_iter().map(|row| Ok((row.id, ids(&row.ids)?))).collect()
+}
+
+/// Where other episodes of the shows stand at the server that carry one of the ids; those of `except` apart.
+pub async fn places_of(
+    connection: &mut Connection,
+    server_id: i64,
+    shows: &[TitleId],
+    wanted: &[ExternalId],
+    except: &[i64],
+) -> Result<Vec<(Ids, (u32, u32))>> {
+    if shows.is_empty() || wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = sqlx::query!(
+        r#"select i.ids, i.season as "season!", i.episode as "episode!"
+           from title t join item_title it on it.title_id = t.id join item i on i.id = it.item_id
+           where t.show_id = any($2) and i.server_id = $1 and i.kind = 'episode' and i.gone_at is null and i.ids && $3 and i.id <> all($4)
+               and i.season is not null and i.episode is not null"#,
+        server_id,
+        &shows.iter().map(|show| show.0).collect::<Vec<_>>(),
+        &wanted.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        except,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(|row| Ok((ids(&row.ids)?, (number(row.season), number(row.episode))))).collect()
+}
+
+/// Ids as an item's row holds them.
+fn ids(texts: &[String]) -> Result<Ids> {
+    let id = |text: &String| {
+        let (provider, value) = text.split_once(':')?;
+        Some(ExternalId { provider: provider.parse().ok()?, value: value.to_owned() })
+    };
+    let inconsistent = |text: &String| StoreError::Inconsistent { table: "item", column: "ids", found: text.clone() };
+    texts.iter().map(|text| id(text).ok_or_else(|| inconsistent(text))).collect()
 }
 
 /// The titles of the named items, in order.

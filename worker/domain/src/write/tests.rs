@@ -85,7 +85,8 @@ fn an_unmark_is_written_where_it_is_played() {
     assert_eq!(wanted(&there(true, 1, Some(900), 0), &no), Some(Wanted::Unplayed));
     assert_eq!(wanted(&there(true, 2, Some(900), 30), &no), Some(Wanted::Unplayed));
     assert_eq!(wanted(&there(true, 2, Some(1_500), 0), &no), Some(Wanted::Unplayed));
-    assert_eq!(wanted(&there(true, 2, Some(1_500), 30), &no), None, "a re-watch is under way");
+    assert_eq!(wanted(&there(true, 2, Some(1_950), 30), &no), None, "a re-watch is under way");
+    assert_eq!(wanted(&there(true, 2, Some(1_850), 30), &no), Some(Wanted::Unplayed), "one that was left");
     assert_eq!(wanted(&there(false, 0, None, 0), &no), None);
 }
 
