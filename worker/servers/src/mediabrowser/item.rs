@@ -67,7 +67,7 @@ pub(crate) fn read(dto: ItemDto<'_>) -> Result<Option<Item>, Stateless> {
         episode_end: dto.index_number_end.filter(|end| number.is_some_and(|first| *end > first)),
         ids,
         junk_ids,
-        path: dto.path.filter(|path| !path.is_empty()).map(storable),
+        path: dto.path.filter(|path| !path.is_empty() && !path.contains('\0')).map(Into::into),
         runtime_ms: dto.run_time_ticks.filter(|ticks| *ticks > 0).map(|ticks| ticks / TICKS_A_MILLISECOND),
         added_at: dto.date_created,
         state,

@@ -63,7 +63,7 @@ pub(super) fn read(dto: Metadata<'_>) -> Option<Item> {
         episode_end: None,
         ids,
         junk_ids,
-        path: path.filter(|path| !path.is_empty()).map(storable),
+        path: path.filter(|path| !path.is_empty() && !path.contains('\0')).map(Into::into),
         runtime_ms: dto.duration.filter(|duration| *duration > 0),
         added_at: dto.added_at,
         state: ItemState {
