@@ -231,20 +231,7 @@ impl<'a> Reader<'a> {
             });
         }
         let placed = self.place(library_id, &work, connection).await?;
-        Ok(self.stored(&work, &placed, seen, connection).await)
-    }
-
-    /// Stores a page, all of it or nothing.
-    async fn stored(
-        &mut self,
-        work: &[Work<'_>],
-        placed: &place::Outcome<'_>,
-        seen: &mut RoaringTreemap,
-        connection: &mut Connection,
-    ) -> Result<(), StoreError> {
-        let mut transaction = transaction::begin(connection).await?;
-        self.store(work, placed, seen, &mut transaction).await?;
-        transaction.commit().await
+        Ok(self.store(&work, &placed, seen, connection).await)
     }
 
     /// Finds the titles of what is new or changed. A transaction of its own: titles are made by one at a time, and nobody should wait for our states.
@@ -276,6 +263,7 @@ impl<'a> Reader<'a> {
         Ok(placed)
     }
 
+    /// Stores what a page tells, all of it or nothing.
     async fn store(
         &mut self,
         work: &[Work<'_>],
@@ -283,6 +271,8 @@ impl<'a> Reader<'a> {
         seen: &mut RoaringTreemap,
         connection: &mut Connection,
     ) -> Result<(), StoreError> {
+        let mut transaction = transaction::begin(connection).await?;
+        let connection: &mut Connection = &mut transaction;
         let item_of = |one: &Work<'_>| {
             let found = placed.items.get(one.item.remote_id.as_str());
             found.map(|found| found.item_id).or_else(|| one.known.map(|known| known.item_id))
@@ -324,7 +314,8 @@ impl<'a> Reader<'a> {
         if self.states == States::Merge {
             hold(&mut outcomes, connection).await?;
         }
-        self.merge(&outcomes, connection).await
+        self.merge(&outcomes, connection).await?;
+        transaction.commit().await
     }
 
     /// The marks that we made for an account that was registered before, on items that are played and seen for the first time.

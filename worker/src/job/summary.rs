@@ -112,31 +112,20 @@ pub(super) fn concise(summary: &Summary) -> Result<String> {
 /// The summary as tables for people.
 pub(super) fn sheets(summary: &Summary, dry_run: bool) -> Vec<Sheet> {
     let mut sheets = Vec::new();
-    let read: Vec<Vec<String>> = summary
-        .servers
-        .iter()
-        .filter_map(|report| {
-            let counts = report.read.as_ref()?;
-            let numbers = [
-                counts.read,
-                counts.new,
-                counts.changed,
-                counts.played + counts.played_again,
-                counts.unplayed,
-                counts.positions,
-                counts.held,
-                counts.unmatched,
-                counts.conflicts,
-            ];
-            Some(
-                [report.server.clone()]
-                    .into_iter()
-                    .chain(numbers.iter().map(u64::to_string))
-                    .chain([report.outcome.clone()])
-                    .collect(),
-            )
-        })
-        .collect();
+    let read = rows(summary, |report| {
+        let counts = report.read.as_ref()?;
+        Some(vec![
+            counts.read,
+            counts.new,
+            counts.changed,
+            counts.played + counts.played_again,
+            counts.unplayed,
+            counts.positions,
+            counts.held,
+            counts.unmatched,
+            counts.conflicts,
+        ])
+    });
     if !read.is_empty() {
         let columns = vec![
             "read from",
@@ -153,22 +142,10 @@ pub(super) fn sheets(summary: &Summary, dry_run: bool) -> Vec<Sheet> {
         ];
         sheets.push(Sheet::new(columns, read));
     }
-    let written: Vec<Vec<String>> = summary
-        .servers
-        .iter()
-        .filter_map(|report| {
-            let counts = report.written.as_ref()?;
-            let numbers =
-                [counts.written, counts.already_right, counts.waiting, counts.dropped, counts.failed, counts.dead];
-            Some(
-                [report.server.clone()]
-                    .into_iter()
-                    .chain(numbers.iter().map(u64::to_string))
-                    .chain([report.outcome.clone()])
-                    .collect(),
-            )
-        })
-        .collect();
+    let written = rows(summary, |report| {
+        let counts = report.written.as_ref()?;
+        Some(vec![counts.written, counts.already_right, counts.waiting, counts.dropped, counts.failed, counts.dead])
+    });
     if !written.is_empty() {
         let columns =
             vec!["written to", "written", "already right", "waiting", "dropped", "failed", "given up", "outcome"];
@@ -205,4 +182,13 @@ pub(super) fn sheets(summary: &Summary, dry_run: bool) -> Vec<Sheet> {
         sheets.push(Sheet::default().remark("The brake holds un-plays: watchstate-worker held list"));
     }
     sheets
+}
+
+/// A row a server that has such numbers: its name, the numbers, and how it ended.
+fn rows(summary: &Summary, numbers: impl Fn(&Report) -> Option<Vec<u64>>) -> Vec<Vec<String>> {
+    let row = |report: &Report| {
+        let numbers = numbers(report)?.into_iter().map(|number| number.to_string());
+        Some([report.server.clone()].into_iter().chain(numbers).chain([report.outcome.clone()]).collect())
+    };
+    summary.servers.iter().filter_map(row).collect()
 }

@@ -64,13 +64,13 @@ pub async fn load(connection: &mut Connection, wanted: &Wanted) -> Result<Catalo
     )
     .fetch_all(&mut *connection)
     .await?;
-    let mut ids = ids_by_key(connection, &rows.iter().map(|row| row.id).collect::<Vec<_>>()).await?;
+    let mut ids = ids_of(connection, &rows.iter().map(|row| TitleId(row.id)).collect::<Vec<_>>()).await?;
     let mut titles = Vec::with_capacity(rows.len());
     for row in rows {
         titles.push(Title {
             id: TitleId(row.id),
             kind: row.kind.parse().map_err(|_| inconsistent("title", "kind", &row.kind))?,
-            ids: ids.remove(&row.id).unwrap_or_default(),
+            ids: ids.remove(&TitleId(row.id)).unwrap_or_default(),
             numbering: match (row.show_id, row.season, row.episode) {
                 (Some(show), Some(season), Some(episode)) => {
                     Some(Numbering { show: TitleId(show), season: number(season), episode: number(episode) })
@@ -90,18 +90,13 @@ pub async fn ids_of(connection: &mut Connection, titles: &[TitleId]) -> Result<H
         return Ok(HashMap::new());
     }
     let keys: Vec<i64> = titles.iter().map(|title| title.0).collect();
-    let ids = ids_by_key(connection, &keys).await?;
-    Ok(ids.into_iter().map(|(key, ids)| (TitleId(key), ids)).collect())
-}
-
-async fn ids_by_key(connection: &mut Connection, titles: &[i64]) -> Result<HashMap<i64, Ids>> {
-    let rows = sqlx::query!("select title_id, provider, value from external_id where title_id = any($1)", titles)
+    let rows = sqlx::query!("select title_id, provider, value from external_id where title_id = any($1)", &keys)
         .fetch_all(connection)
         .await?;
-    let mut ids: HashMap<i64, Ids> = HashMap::with_capacity(titles.len());
+    let mut ids: HashMap<TitleId, Ids> = HashMap::with_capacity(titles.len());
     for row in rows {
         let provider = row.provider.parse().map_err(|_| inconsistent("external_id", "provider", &row.provider))?;
-        ids.entry(row.title_id).or_default().insert(ExternalId { provider, value: row.value });
+        ids.entry(TitleId(row.title_id)).or_default().insert(ExternalId { provider, value: row.value });
     }
     Ok(ids)
 }
