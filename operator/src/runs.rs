@@ -251,7 +251,7 @@ async fn gauges(connection: &mut Connection, metrics: &Metrics) -> Result<(), St
     metrics.held_plans.clear();
     metrics.server_clock_offset_seconds.clear();
     for server in &servers {
-        metrics.expect_readings(&ServerName::configured(&server.name));
+        metrics.expect_conflicts(&ServerName::configured(&server.name));
     }
     for server in servers.iter().filter(|server| server.contacted_at.is_some()) {
         let label = metrics::Server { server: ServerName::configured(&server.name) };

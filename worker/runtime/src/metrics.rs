@@ -424,12 +424,15 @@ impl Metrics {
         ] {
             self.events_total.add(&Happened { server: server.clone(), event }, count(name));
         }
-        self.plans_held_total.add(&label, u64::from(count("held") > 0));
+        if count("held") > 0 {
+            self.plans_held_total.inc(&label);
+        }
     }
 
-    /// Shows the counters of a server before anything has counted: Prometheus sees no increase in one that begins above zero.
-    pub fn expect_readings(&self, server: &ServerName) {
-        self.observe_reading(server, |_| 0);
+    /// Shows a server's conflicts before there are any: Prometheus sees no increase in a counter that begins above zero, and an alert waits for one. Not all
+    /// counters: a thousand servers have ten thousand.
+    pub fn expect_conflicts(&self, server: &ServerName) {
+        self.items_conflicting_total.add(&Server { server: server.clone() }, 0);
     }
 
     /// The same for what a receiver may refuse.
