@@ -8,6 +8,7 @@ use watchstate_tests::world::{Content, Flavor, UserState, World};
 
 use crate::builders::*;
 use crate::circle::*;
+use crate::ledger::Ledger;
 
 on_every_kind! {
     async fn a_film_played_to_its_end_is_played_on_the_others(flavor: Flavor) -> Result<()> {
@@ -437,6 +438,52 @@ on_every_kind! {
         circle.agrees().await
     }
 
+    async fn a_viewing_of_what_was_not_read_for_the_account_yet_is_one_play(flavor: Flavor) -> Result<()> {
+        let (household, worlds) = household([("here", flavor), ("there", Flavor::Jellyfin12)], titles).await?;
+        let [here, there] = &worlds;
+        let receiver = household.receiver("127.0.0.1:0", &[]).await?;
+        let hooks = Webhooks::start(here, Target::new(&household.webhook(&receiver, "here")?))?;
+        household.sync(&[]).await?;
+        // So it stands between the items of a page and what an account holds of them.
+        let unread = "delete from observation where account_id in
+            (select a.id from account a join server s on s.id = a.server_id where s.name = 'here')";
+        Ledger::open(&household).await?.change(unread).await?;
+        let clock = here.clock().time();
+        let heat = movie(here, "Heat");
+        clock.advance(-jiff::SignedDuration::from_mins(170));
+        here.start_playback(ANNA, &heat)?;
+        clock.advance(jiff::SignedDuration::from_mins(170));
+        here.progress(ANNA, &heat, minutes(165))?;
+        here.stop_playback(ANNA, &heat, minutes(169))?;
+        answered(&hooks).await?;
+        pushed(&household).await?;
+        assert!(has(there, "Heat").played);
+        let told = truth(&household, "Heat").await?;
+        assert_eq!(told["plays"], 1, "{told:#}");
+        stays_so(&household, &[here, there]).await?;
+        let told = truth(&household, "Heat").await?;
+        assert_eq!(told["plays"], 1, "{told:#}");
+        Ok(())
+    }
+
+    async fn what_is_deleted_once_it_was_watched_was_watched(flavor: Flavor) -> Result<()> {
+        let (household, worlds) = household([("here", flavor), ("there", Flavor::Jellyfin12)], titles).await?;
+        let [here, there] = &worlds;
+        let receiver = household.receiver("127.0.0.1:0", &[]).await?;
+        let hooks = Webhooks::start(here, Target::new(&household.webhook(&receiver, "here")?))?;
+        there.add_movie(&film("Dune", 2021).id("imdb", "tt1160419"));
+        household.sync(&[]).await?;
+        let dune = here.add_movie(&film("Dune", 2021).id("imdb", "tt1160419"));
+        here.play_to_end(ANNA, &dune)?;
+        answered(&hooks).await?;
+        here.remove(&dune);
+        pushed(&household).await?;
+        assert!(has(there, "Dune").played);
+        let told = truth(&household, "Dune").await?;
+        assert_eq!(told["plays"], 1, "{told:#}");
+        Ok(())
+    }
+
     async fn what_is_added_later_arrives_watched(flavor: Flavor) -> Result<()> {
         let (household, worlds) = household([("here", flavor), ("there", Flavor::Jellyfin12)], titles).await?;
         worlds[1].add_movie(&film("Dune", 2021).id("imdb", "tt1160419"));
@@ -491,6 +538,22 @@ async fn what_lies_in_a_library_that_takes_no_part_is_left_alone() -> Result<()>
     Ok(())
 }
 
+/// All that a server told is in the inbox.
+async fn answered(hooks: &Webhooks) -> Result<()> {
+    for sent in hooks.settle().await {
+        ensure!(sent.status == Some(202), "{sent:#?}");
+    }
+    Ok(())
+}
+
+/// Without a follower: the first push looks up, and queues what is to be written at others.
+async fn pushed(household: &Household) -> Result<()> {
+    for _ in 0..2 {
+        household.worker(&["push"]).await?.expect(0)?;
+    }
+    Ok(())
+}
+
 /// Without a follower. To look something up is not to write.
 #[tokio::test]
 async fn what_a_server_that_is_not_written_to_tells_is_looked_up_by_the_next_push() -> Result<()> {
@@ -506,13 +569,8 @@ async fn what_a_server_that_is_not_written_to_tells_is_looked_up_by_the_next_pus
     }
     household.worker(&["import", "--full", "--server", "there"]).await?.expect(0)?;
     here.play_to_end(ANNA, &movie(&here, "Dune"))?;
-    for sent in hooks.settle().await {
-        anyhow::ensure!(sent.status == Some(202), "{sent:#?}");
-    }
-    // The first looks up, and queues what is to be written at the other.
-    for _ in 0..2 {
-        household.worker(&["push"]).await?.expect(0)?;
-    }
+    answered(&hooks).await?;
+    pushed(&household).await?;
     let events = household.worker(&["inbox", "list", "-o", "json"]).await?.expect(0)?.json()?;
     let open = |event: &serde_json::Value| ["lookup", "waiting"].iter().any(|verdict| event["verdict"] == *verdict);
     assert!(!events.as_array().is_some_and(|events| events.is_empty() || events.iter().any(open)), "{events:#}");

@@ -329,6 +329,15 @@ impl Merging<'_> {
             Meaning::Happened(_) if !self.believed() => {
                 outcome.nothing(event, Verdict::Ignored, Reason::NotBelieved);
             }
+            // The server's own record bears the date of the viewing's start: told by both it would be two plays.
+            Meaning::Happened(happened)
+                if self.stage == Stage::Received
+                    && base.is_none()
+                    && happened.finish_told.is_some()
+                    && self.server.kind.counts_at_start() =>
+            {
+                self.look_up(event, Reason::NotKnown, Found::Nothing, outcome);
+            }
             Meaning::Happened(happened) => match known {
                 Some(known) => self.known_item(event, &known, &happened, gathered, outcome, connection).await?,
                 None => self.unknown_item(event, item, &happened, gathered, outcome, connection).await?,
@@ -413,8 +422,8 @@ impl Merging<'_> {
         Ok(())
     }
 
-    /// An item that the server has and we have not read yet: its ids may name a title that others have. It is read all the same, and told only then where it may
-    /// lie in a library that takes no part, and where the server's own record of the play may bear another date than the event.
+    /// An item that we have not read: its ids may name a title that others have. It is read all the same, and told only then where it may lie in a library that
+    /// takes no part. One that has gone by then, deleted once it was watched, was watched all the same.
     async fn unknown_item(
         &self,
         event: &Open,
@@ -426,18 +435,21 @@ impl Merging<'_> {
     ) -> Result<()> {
         let policy = &self.server.policy;
         let some_left_out = !(policy.include.is_empty() && policy.exclude.is_empty());
-        let of_its_start = happened.finish_told.is_some() && self.server.kind.counts_at_start();
-        if some_left_out || of_its_start || item.episode_end.is_some() {
+        if some_left_out || item.episode_end.is_some() {
             self.look_up(event, Reason::NotKnown, Found::Nothing, outcome);
             return Ok(());
         }
-        if let Some(title) = titles::named(connection, self.server.id, item).await? {
-            let played: Vec<Event> =
-                happened.events.iter().filter(|event| !matches!(event, Event::Unplayed { .. })).copied().collect();
+        let played: Vec<Event> =
+            happened.events.iter().filter(|event| !matches!(event, Event::Unplayed { .. })).copied().collect();
+        let title = titles::named(connection, self.server.id, item).await?.filter(|_| !played.is_empty());
+        if let Some(title) = title {
             let told = Happened { events: played, ..happened.clone() };
             Self::tell(event, &[title], &told, gathered);
         }
-        self.look_up(event, Reason::NotKnown, Found::Nothing, outcome);
+        match (self.stage, title) {
+            (Stage::LookedUp, Some(_)) => outcome.accepted(event, happened.rule),
+            _ => self.look_up(event, Reason::NotKnown, Found::Nothing, outcome),
+        }
         Ok(())
     }
 
