@@ -280,6 +280,10 @@ async fn settle(schedule: &SyncSchedule, shared: &Shared) -> Result<Action, Erro
     };
 
     let Seen { live, pods, refused, left } = seen;
+    let mut stuck = ended::stuck(&pods);
+    stuck.extend(ended::unmade(&live.jobs, &pods, &live.deployments, context.clock.now()));
+    // That a pod is missing is told by nobody.
+    let missing = ended::without_pod(&live.jobs, &pods).next().is_some();
     let answered = match failure {
         None => requests::answer(&blueprint, &children, &live, records.as_ref(), context).await,
         Some(_) => Ok(requests::handled(schedule)),
@@ -290,7 +294,7 @@ async fn settle(schedule: &SyncSchedule, shared: &Shared) -> Result<Action, Erro
         selected: selected.clone(),
         records,
         jobs: left.jobs,
-        stuck: ended::stuck(&pods),
+        stuck,
         follower: left.follower,
         refused,
         unsettled: failure.as_ref().map(|error| redact::chain(error)),
@@ -303,7 +307,7 @@ async fn settle(schedule: &SyncSchedule, shared: &Shared) -> Result<Action, Erro
     }
     told?;
     answered?;
-    Ok(Action::requeue(context.jitter.spread(POLL)))
+    Ok(Action::requeue(if missing { ended::NO_POD.unsigned_abs() } else { context.jitter.spread(POLL) }))
 }
 
 /// Whether the status says that all is well, and says it of this spec.

@@ -1,6 +1,7 @@
-//! How Jobs ended and why pods don't start, from what Kubernetes says of them. Pure.
+//! How Jobs ended and why pods don't start or can't be made, from what Kubernetes says of them. Pure.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::{Job, JobCondition};
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
 use kube::ResourceExt;
@@ -14,6 +15,8 @@ use super::pod::CONTAINER;
 
 /// The longest text of a pod that is repeated.
 const LONGEST: usize = 600;
+/// A Job that has no pod for so long gets none.
+pub const NO_POD: SignedDuration = SignedDuration::from_secs(30);
 /// The label by which Kubernetes ties a pod to its Job.
 const JOB: &str = "batch.kubernetes.io/job-name";
 
@@ -177,6 +180,48 @@ fn cause(pod: &Pod) -> Option<String> {
     Some(shorten(&redact::scrub(&what), LONGEST))
 }
 
+/// The Jobs that run and have no pod yet.
+pub fn without_pod<'a>(jobs: &'a [Job], pods: &[Pod]) -> impl Iterator<Item = &'a Job> {
+    let has_pod = |job: &Job| pods.iter().any(|pod| pod.labels().get(JOB) == job.metadata.name.as_ref());
+    let none = |count: Option<i32>| count.unwrap_or_default() == 0;
+    let unbegun = |job: &Job| {
+        job.status.as_ref().is_none_or(|status| {
+            let over = status.conditions.iter().flatten().any(|condition| condition.status == "True");
+            !over && none(status.active) && none(status.succeeded) && none(status.failed) && none(status.terminating)
+        })
+    };
+    let without: Vec<&Job> = jobs
+        .iter()
+        .filter(|job| job.metadata.deletion_timestamp.is_none() && job.labels().contains_key(labels::PART))
+        .filter(|job| unbegun(job) && !has_pod(job))
+        .collect();
+    without.into_iter()
+}
+
+/// Why pods can't be made, and what to do. Of a Job Kubernetes tells it in events alone.
+pub fn unmade(jobs: &[Job], pods: &[Pod], deployments: &[Deployment], now: Timestamp) -> Vec<String> {
+    let waiting = |job: &&Job| {
+        let made = job.metadata.creation_timestamp.as_ref();
+        made.is_some_and(|made| now.duration_since(made.0) >= NO_POD)
+    };
+    let of_jobs = without_pod(jobs, pods).filter(waiting).map(|job| {
+        let name = job.name_any();
+        let part = job.labels().get(labels::PART).map_or("a Job", String::as_str);
+        format!(
+            "{part}: Kubernetes makes no pod for the Job {name}, for lack of quota, a ServiceAccount, a PriorityClass or by a policy: kubectl describe job {name} says why"
+        )
+    });
+    let of_deployments = deployments.iter().filter_map(|deployment| {
+        let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
+        let failure =
+            conditions.iter().find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")?;
+        let said = failure.message.as_deref().unwrap_or("Kubernetes doesn't say why");
+        let part = deployment.labels().get(labels::PART).map_or("a Deployment", String::as_str);
+        Some(shorten(&redact::scrub(&format!("{part}: the pod can't be made: {said}")), LONGEST))
+    });
+    of_jobs.chain(of_deployments).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -318,5 +363,49 @@ mod tests {
             assert_eq!(found.len(), expected.len(), "{found:?}");
             assert!(found.iter().zip(&expected).all(|(found, expected)| found.contains(expected)), "{found:?}");
         }
+    }
+
+    #[test]
+    fn a_pod_that_is_not_made_is_told_once_it_should_have_been() {
+        let job = |status: &str| -> Job {
+            let text = format!(
+                "{{metadata: {{name: home-import-1, creationTimestamp: '2026-01-01T00:00:00Z', labels: {{watchstate.dev/part: import}}}}, status: {status}}}"
+            );
+            serde_saphyr::from_str(&text).unwrap()
+        };
+        let (soon, later) = ("2026-01-01T00:00:29Z", "2026-01-01T00:00:30Z");
+        let begun = "{startTime: '2026-01-01T00:00:00Z', ready: 0}";
+        for (job, pods, now, told) in [
+            (job(begun), vec![], later, true),
+            (job("{}"), vec![], later, true),
+            (job(begun), vec![], soon, false),
+            (job(begun), vec![pod("home-import-1", "{phase: Pending}")], later, false),
+            (job("{startTime: '2026-01-01T00:00:00Z', active: 1}"), vec![], later, false),
+            (job("{startTime: '2026-01-01T00:00:00Z', failed: 1}"), vec![], later, false),
+            (job(COMPLETE), vec![], later, false),
+            (job("{conditions: [{type: Suspended, status: 'True'}]}"), vec![], later, false),
+        ] {
+            let found = unmade(std::slice::from_ref(&job), &pods, &[], now.parse().unwrap());
+            assert_eq!(found.len(), usize::from(told), "{job:?}: {found:?}");
+            assert!(found.iter().all(|found| found.contains("kubectl describe job home-import-1")), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn of_a_follower_kubernetes_says_why_its_pod_is_not_made() {
+        let deployment = |conditions: &str| -> Deployment {
+            let text = format!(
+                "{{metadata: {{name: home-follow, labels: {{watchstate.dev/part: follow}}}}, status: {{conditions: [{conditions}]}}}}"
+            );
+            serde_saphyr::from_str(&text).unwrap()
+        };
+        let failing = deployment(
+            "{type: ReplicaFailure, status: 'True', reason: FailedCreate, message: 'pods \"home-follow-\" is forbidden: exceeded quota'}",
+        );
+        let well = deployment("{type: Available, status: 'True'}, {type: ReplicaFailure, status: 'False'}");
+        let now = Timestamp::UNIX_EPOCH;
+        let found = unmade(&[], &[], &[failing, well], now);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("follow: ") && found[0].contains("exceeded quota"), "{found:?}");
     }
 }

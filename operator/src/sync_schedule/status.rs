@@ -64,7 +64,9 @@ pub fn of(schedule: &SyncSchedule, sight: &Sight, now: Timestamp) -> SyncSchedul
         .into_iter()
         .map(|verb| {
             let known = before.verbs.iter().find(|status| status.verb == verb);
-            let last = sight.records.as_ref().and_then(|records| records.runs.get(&verb));
+            // Without its Jobs a run that never came to the database would be forgotten: what is known stays.
+            let records = sight.records.as_ref().filter(|_| sight.unsettled.is_none());
+            let last = records.and_then(|records| records.runs.get(&verb));
             let next = zone.as_ref().filter(|_| runs).and_then(|zone| next_run(spec, verb, zone, now));
             outcome::of_verb(verb, known, last, &sight.jobs, next)
         })
@@ -179,19 +181,25 @@ fn troubles(spec: &SyncScheduleSpec, sight: &Sight) -> Vec<(&'static str, String
                 .to_owned(),
         );
     }
-    if let Some(unsettled) = &sight.unsettled {
-        trouble(reason::PROGRESSING, format!("{unsettled}; it is tried again"));
-    }
     if sight.records.is_none() {
         trouble(
             reason::DATABASE_UNAVAILABLE,
             "the database does not answer, so runs can't do anything; it is tried again".to_owned(),
         );
     }
-    if spec.suspend {
-        // Nothing runs, so nothing is in the way of it.
-        return troubles;
+    // Nothing is in the way of what doesn't run.
+    if !spec.suspend {
+        troubles.extend(obstacles(sight));
     }
+    // It passes, so what doesn't gives the reason.
+    troubles.extend(sight.unsettled.as_ref().map(|why| (reason::PROGRESSING, format!("{why}; it is tried again"))));
+    troubles
+}
+
+/// What is in the way of runs.
+fn obstacles(sight: &Sight) -> Vec<(&'static str, String)> {
+    let mut troubles = Vec::new();
+    let mut trouble = |reason, message: String| troubles.push((reason, message));
     if !sight.selected.unknown.is_empty() {
         let names = sight.selected.unknown.join(", ");
         trouble(

@@ -404,6 +404,27 @@ async fn a_pod_that_does_not_start_and_a_job_that_failed_are_told_with_what_to_d
 }
 
 #[tokio::test]
+async fn a_pod_that_kubernetes_does_not_make_is_told_and_looked_for_soon() {
+    let (_claim, _rows, database) = database().await;
+    let stage = Stage::new("{import: {}}", both(), database);
+    let job = |made: &str| {
+        json!({
+            "metadata": { "name": "home-import-1", "creationTimestamp": made,
+                "labels": { "watchstate.dev/schedule": "home", "watchstate.dev/part": "import" } },
+            "status": { "startTime": made, "ready": 0 }
+        })
+    };
+    stage.cluster.put(JOBS, &job("2026-06-01T10:04:50Z"));
+    stage.look().await;
+    assert_eq!(stage.condition("Ready").unwrap().1, reason::READY, "it takes a moment");
+    stage.cluster.put(JOBS, &job("2026-06-01T09:00:00Z"));
+    stage.look().await;
+    let (_, reason, message) = stage.condition("Ready").unwrap();
+    assert_eq!(reason, reason::PODS_NOT_STARTING);
+    assert!(message.contains("kubectl describe job home-import-1"), "{message}");
+}
+
+#[tokio::test]
 async fn runs_and_held_plans_of_the_database_are_told_and_an_approval_lets_exactly_one_through() {
     let (claim, rows, database) = database().await;
     let stage = Stage::new("{import: {}}", both(), database);

@@ -117,6 +117,28 @@ fn several_troubles_are_all_told() {
 }
 
 #[test]
+fn what_a_job_told_stays_while_nobody_can_look_at_jobs() {
+    let mut schedule = schedule("home", "{import: {}}");
+    let mut sight = well();
+    sight.selected.servers = vec![plex(false)];
+    sight.jobs = vec![Ended {
+        name: "home-import-1".into(),
+        part: Part::Import,
+        started: now(),
+        finished: now(),
+        result: ended::Result::Failed("there is no token".into()),
+    }];
+    let known = of(&schedule, &sight, now());
+    schedule.status = Some(known.clone());
+    let stumbles = Sight { jobs: Vec::new(), unsettled: Some("no answer".into()), ..sight };
+    let status = of(&schedule, &stumbles, now());
+    assert_eq!(status.verbs, known.verbs);
+    let ready = find(&status.conditions, condition::READY).unwrap();
+    assert_eq!(ready.reason, reason::SERVERS_NOT_READY, "what passes gives no reason where another stays");
+    assert_eq!(crate::sync_schedule::transitions::between(&known, &status), []);
+}
+
+#[test]
 fn the_same_sight_makes_the_same_status_and_nothing_moves_with_time_alone() {
     let mut schedule = schedule("home", FULL);
     let mut sight = well();
