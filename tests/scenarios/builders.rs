@@ -156,6 +156,18 @@ pub fn has(world: &World, title: &str) -> UserState {
     world.state(ANNA, &movie(world, title))
 }
 
+/// Anna watches a film to its end, from long ago until now.
+pub fn watch_for_hours(world: &World, title: &str) -> Result<()> {
+    let (film, clock) = (movie(world, title), world.clock().time());
+    let long = SignedDuration::from_mins(170);
+    clock.advance(-long);
+    world.start_playback(ANNA, &film)?;
+    clock.advance(long);
+    world.progress(ANNA, &film, minutes(165))?;
+    world.stop_playback(ANNA, &film, minutes(169))?;
+    Ok(())
+}
+
 /// Forgets all writes seen so far.
 pub fn forget_writes(worlds: &[&World]) {
     for world in worlds {

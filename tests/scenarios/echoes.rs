@@ -4,6 +4,7 @@ use anyhow::Result;
 use watchstate_tests::world::{Content, Flavor, UserState, World, Write};
 
 use crate::builders::*;
+use crate::circle::*;
 
 /// A server with each film in two files: an ordinary one and one in 4K, in libraries of their own.
 fn copies(world: &World) {
@@ -91,6 +92,24 @@ on_every_kind! {
         assert!(both(&here, "Heat").iter().all(|state| !state.played));
         assert!(!has(&there, "Heat").played);
         stays_so(&household, &[&here, &there]).await
+    }
+
+    async fn a_long_viewing_of_one_copy_is_one_play_for_webhook_and_import(flavor: Flavor) -> Result<()> {
+        let (mut household, [there]) = household([("there", Flavor::Jellyfin12)], titles).await?;
+        let here = server(flavor, "here");
+        copies(&here);
+        household.add("here", here.clone(), &[]).await?;
+        household.apply().await?.expect(0)?;
+        let circle = Circle::of(household, [here, there], ["here", "there"]).await?;
+        let [here, there] = &circle.worlds;
+        watch_for_hours(here, "Heat")?;
+        is_played(there, "Heat").await?;
+        circle.settle().await?;
+        // Where copies have states of their own, the other one is marked now.
+        circle.household.sync(&["--full", "--force"]).await?;
+        let told = truth(&circle.household, "Heat").await?;
+        assert_eq!(told["plays"], 1, "{told:#}");
+        circle.agrees().await
     }
 
     async fn a_position_in_one_copy_reaches_the_other_and_is_taken_away_when_it_is_finished(flavor: Flavor) -> Result<()> {

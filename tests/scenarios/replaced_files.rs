@@ -4,6 +4,7 @@ use anyhow::Result;
 use watchstate_tests::world::{Flavor, UserState};
 
 use crate::builders::*;
+use crate::circle::*;
 
 on_every_kind! {
     async fn a_better_file_under_another_name_takes_no_mark_away(flavor: Flavor) -> Result<()> {
@@ -25,6 +26,21 @@ on_every_kind! {
         assert_eq!(here.state(ANNA, &episode(&here, 1, 1)), played("2022-02-01T20:00:00Z"));
         assert_eq!(truth(&household, "Heat").await?["plays"], 1);
         stays_so(&household, &[&here, &there]).await
+    }
+
+    async fn a_better_file_of_what_a_webhook_told_of_is_no_second_play(flavor: Flavor) -> Result<()> {
+        let circle = Circle::new([("here", flavor), ("there", Flavor::Jellyfin12)]).await?;
+        let [here, there] = &circle.worlds;
+        watch_for_hours(here, "Heat")?;
+        is_played(there, "Heat").await?;
+        circle.settle().await?;
+        circle.household.sync(&[]).await?;
+        here.replace_file(&movie(here, "Heat"), "/media/films/Heat (1995)/Heat.2160p.mkv")?;
+        circle.settle().await?;
+        circle.household.sync(&["--full"]).await?;
+        let told = truth(&circle.household, "Heat").await?;
+        assert_eq!(told["plays"], 1, "{told:#}");
+        circle.agrees().await
     }
 
     async fn a_better_file_under_the_same_name_takes_no_mark_away_even_if_the_server_forgets(flavor: Flavor) -> Result<()> {

@@ -101,6 +101,37 @@ on_every_kind! {
         stays_so(&household, &[&here, &there]).await
     }
 
+    async fn what_is_marked_again_while_its_un_play_is_held_stays_watched(flavor: Flavor) -> Result<()> {
+        let (household, here, there) = all_watched(flavor, 60).await?;
+        let titles = unplay(&here, 40)?;
+        household.worker(&["sync"]).await?.expect(3)?;
+        let [again, rest @ ..] = &titles[..] else { unreachable!("40 titles") };
+        here.clock().time().advance(SignedDuration::from_mins(1));
+        here.mark_played(ANNA, &movie(&here, again), None)?;
+        household.worker(&["import"]).await?;
+        let plans = held(&household).await?;
+        assert_eq!(plans[0]["unplays"], 39, "{plans:#?}");
+        decide(&household, "approve", &plans[0]).await?;
+        household.worker(&["export"]).await?.expect(0)?;
+        assert_eq!(unplayed(&there), rest);
+        assert_eq!(unplayed(&here), rest);
+        let told = truth(&household, again).await?;
+        assert_eq!((&told["played"], &told["plays"]), (&true.into(), &2.into()), "{told:#}");
+        stays_so(&household, &[&here, &there]).await
+    }
+
+    async fn a_plan_of_which_the_server_has_taken_everything_back_is_no_more(flavor: Flavor) -> Result<()> {
+        let (household, here, there) = all_watched(flavor, 60).await?;
+        let before = here.read(|model| model.states.clone());
+        unplay(&here, 40)?;
+        household.worker(&["sync"]).await?.expect(3)?;
+        here.edit(|model| model.states = before);
+        household.worker(&["sync", "--full"]).await?.expect(0)?;
+        assert_eq!(held(&household).await?, Vec::<Value>::new());
+        assert_eq!((here.writes(), there.writes()), (vec![], vec![]));
+        stays_so(&household, &[&here, &there]).await
+    }
+
     async fn a_plan_that_is_discarded_gives_the_marks_back(flavor: Flavor) -> Result<()> {
         let (household, here, there) = all_watched(flavor, 60).await?;
         unplay(&here, 40)?;

@@ -95,11 +95,7 @@ pub async fn server(
     options: Options,
     connection: &mut Connection,
 ) -> Outcome {
-    let mut outcome = Outcome {
-        counts: Counts::default(),
-        troubles: contact.missing.iter().map(Trouble::configuration).collect(),
-        interrupted: false,
-    };
+    let mut outcome = Outcome { counts: Counts::default(), troubles: contact.missing.clone(), interrupted: false };
     for (account, remote) in &contact.accounts {
         if app.stop.is_cancelled() {
             outcome.interrupted = true;
@@ -136,7 +132,8 @@ impl Reading<'_> {
         let played_total = observations::played_total(connection, self.account.id).await?;
         let now = self.app.clock.now();
         let plan_id = plans::open(connection, self.run_id, self.account.id, played_total, now).await?;
-        let mut reader = Reader::new(self.app, self.server, self.account, plan_id, self.states(), now);
+        let holds = plans::holds(connection, self.account.id).await?;
+        let mut reader = Reader::new(self.app, self.server, self.account, plan_id, self.states(), now).holding(holds);
         let mut whole = true;
         for (library, library_id) in note_libraries(self.server, &libraries, connection).await? {
             if self.app.stop.is_cancelled() {
@@ -161,7 +158,7 @@ impl Reading<'_> {
             }
             reader.counts.libraries += 1;
         }
-        let held = unplays::settle(&mut reader, whole, self.options.force, connection).await?;
+        let held = unplays::settle(&mut reader, whole, now, self.options.force, connection).await?;
         reader.counts.held += held;
         let counts = std::mem::take(&mut reader.counts);
         outcome.counts.add(&counts);

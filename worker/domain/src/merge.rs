@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::ClockOffset;
 use crate::item::{ItemState, ServerKind};
 use crate::policy::{ProgressPolicy, Unplayed};
-use crate::watch::{Event, Source};
+use crate::watch::{Event, LONGEST_VIEWING, Source};
 
 /// What a server just said of one item for one account. Stamps are on the server's clock.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +46,20 @@ pub struct Observation {
     pub expected: Option<Expected>,
     /// When, on our clock, an event told that it was watched to its end, without the record that the next reading will tell.
     pub finish_told: Option<Timestamp>,
+}
+
+impl Observation {
+    /// What is known once a reading at that moment is believed.
+    pub const fn of(reading: &Reading, true_at: Timestamp) -> Self {
+        Self {
+            state: reading.state,
+            finished_plays: reading.state.plays,
+            added_at: reading.added_at,
+            true_at,
+            expected: None,
+            finish_told: None,
+        }
+    }
 }
 
 /// What the merge must know beside the two states.
@@ -203,8 +217,8 @@ impl Merged {
     }
 }
 
-/// How long after the decision to write a server may stamp the write: slow servers, and many writes in a row.
-const ECHO_WINDOW: SignedDuration = SignedDuration::from_mins(10);
+/// How long after the decision to write a server may stamp the write, or tell of it: slow servers, and many writes in a row.
+pub(crate) const ECHO_WINDOW: SignedDuration = SignedDuration::from_mins(10);
 
 /// How long before the decision to write a stamp of the write may seem to lie: clocks are measured to the second.
 const ECHO_SLACK: SignedDuration = SignedDuration::from_mins(1);
@@ -214,9 +228,6 @@ const SENT_PRECISION: SignedDuration = SignedDuration::from_secs(2);
 
 /// A server keeps a play a moment after its event has left, and its clock is read through an offset of whole seconds.
 const TOLD_SLACK: SignedDuration = SignedDuration::from_mins(2);
-
-/// A viewing that began longer ago than this is no longer under way: nobody watches one title for so long.
-pub(crate) const LONGEST_VIEWING: SignedDuration = SignedDuration::from_hours(12);
 
 /// The next moment that the store can tell from another.
 const MOMENT: SignedDuration = SignedDuration::from_micros(1);

@@ -148,6 +148,9 @@ impl Viewing {
     }
 }
 
+/// Nobody watches one title for longer: a viewing that began before is no longer under way.
+pub(crate) const LONGEST_VIEWING: SignedDuration = SignedDuration::from_hours(12);
+
 /// Plays closer together than this are one play where the running time is unknown.
 const UNKNOWN_RUNTIME_GAP: SignedDuration = SignedDuration::from_mins(30);
 
@@ -181,6 +184,17 @@ impl History {
     /// When the title was last watched.
     pub fn last_played_at(&self) -> Option<Timestamp> {
         self.viewings.iter().map(|viewing| viewing.played_at).max()
+    }
+
+    /// True when a server's record that bears this stamp is that of a viewing whose end `via` has told: the next viewing is a playback that it saw end, and
+    /// whoever watches needs no longer. For servers that date a viewing by its start, and keep the date of the last one alone.
+    pub fn ends(&self, start: Timestamp, via: &str) -> bool {
+        let next = self.viewings.iter().find(|viewing| viewing.last > start);
+        next.is_some_and(|viewing| {
+            viewing.source == Source::Playback
+                && viewing.via == via
+                && viewing.played_at.duration_since(start) < LONGEST_VIEWING
+        })
     }
 
     /// Takes a telling in. True when it is a viewing of its own, false when it was told before.

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use watchstate_domain::brake;
 use watchstate_domain::item::Item;
 use watchstate_domain::matching::TitleId;
-use watchstate_domain::merge::{Context, Reading, Rule};
+use watchstate_domain::merge::{Context, Observation, Reading, Rule};
 use watchstate_domain::notice::{Base, Happened, Meaning, Reason, happened_at, meaning};
 use watchstate_domain::policy::ImportMode;
 use watchstate_domain::watch::Event;
@@ -23,7 +23,7 @@ use watchstate_store::{Connection, Result, Store, titles};
 
 use crate::household::Household;
 use crate::queue::{self, Told};
-use crate::truth;
+use crate::truth::{self, Via};
 
 /// Events of one batch.
 const BATCH: i64 = 200;
@@ -232,6 +232,10 @@ struct Merging<'a> {
 #[derive(Default)]
 struct Gathered {
     known: HashMap<String, Known>,
+    /// Items whose un-play is held, and which were played again.
+    played_again: Vec<i64>,
+    /// Un-plays of known items that are held.
+    held: HashMap<i64, Unplay>,
     titles: HashMap<i64, Vec<TitleId>>,
     other_libraries: Vec<i64>,
     told: Vec<(TitleId, Event, Rule)>,
@@ -259,7 +263,9 @@ impl Merging<'_> {
         let observed: Vec<Observed> = gathered.observed.into_values().collect();
         observations::save(connection, self.account.id, &observed, self.now).await?;
         observations::finishes(connection, self.account.id, &finishes).await?;
-        truth::apply(self.account.person_id, &self.server.name, &gathered.told, self.now, connection).await?;
+        plans::take_out(connection, self.account.id, &gathered.played_again, self.now).await?;
+        let via = Via { server: &self.server.name, kind: self.server.kind };
+        truth::apply(self.account.person_id, via, &gathered.told, self.now, connection).await?;
         if !gathered.queue.titles.is_empty() {
             let queued = queue::told(self.household, self.account, &gathered.queue, self.now, connection).await?;
             outcome.wakes |= queued > 0;
@@ -280,6 +286,7 @@ impl Merging<'_> {
         for (item_id, title) in items::titles_of(connection, &keys).await? {
             gathered.titles.entry(item_id).or_default().push(title);
         }
+        gathered.held = plans::held_of(connection, self.account.id, &keys).await?;
         gathered.known = known.into_iter().map(|known| (known.remote_id.clone(), known)).collect();
         Ok(gathered)
     }
@@ -310,9 +317,12 @@ impl Merging<'_> {
             outcome.nothing(event, Verdict::Ignored, Reason::OtherLibrary);
             return Ok(());
         }
-        let base = known
-            .as_ref()
-            .and_then(|known| known.observation.map(|observation| Base { observation, told_at: known.told_at }));
+        let base = known.as_ref().and_then(|known| {
+            // An un-play that is held has happened at the server, whatever is decided about it.
+            let held = gathered.held.get(&known.item_id);
+            let observation = held.map(|held| Observation::of(&held.reading, held.order)).or(known.observation)?;
+            Some(Base { observation, told_at: known.told_at })
+        });
         let runtime_ms = known.as_ref().and_then(|known| known.runtime_ms).or(item.runtime_ms);
         match self.meaning(event, base.as_ref(), runtime_ms) {
             Meaning::Nothing(reason) if reason.is_known() => outcome.nothing(event, Verdict::Accepted, reason),
@@ -408,6 +418,10 @@ impl Merging<'_> {
                 known.observation = Some(observation);
                 known.told_at = told_at.or(known.told_at);
             }
+        }
+        let plays = happened.events.iter().any(|told| matches!(told, Event::Played { .. }));
+        if plays && gathered.held.remove(&known.item_id).is_some() {
+            gathered.played_again.push(known.item_id);
         }
         if let Some(at) = happened.finish_told {
             gathered.finishes.insert(known.item_id, at);

@@ -3,9 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
+use watchstate_domain::item::ServerKind;
 use watchstate_domain::matching::TitleId;
 use watchstate_domain::merge::Rule;
-use watchstate_domain::watch::{Event, History, Viewing};
+use watchstate_domain::watch::{Event, History, Source, Viewing};
 use watchstate_store::watches::{self, Agreed, Changed, Told};
 use watchstate_store::{Connection, Result};
 
@@ -14,10 +15,19 @@ type Telling = (TitleId, Event, Rule);
 /// Histories by title, each with the title's running time.
 type Histories = HashMap<TitleId, (History, Option<u64>)>;
 
-/// Applies events to the agreed truth of a person, and plays to the history. `via`: the server that told them.
+/// The server that tells.
+#[derive(Debug, Clone, Copy)]
+pub struct Via<'a> {
+    /// Its name.
+    pub server: &'a str,
+    /// What it is.
+    pub kind: ServerKind,
+}
+
+/// Applies events to the agreed truth of a person, and plays to the history.
 pub async fn apply(
     person_id: i64,
-    via: &str,
+    via: Via<'_>,
     told: &[Telling],
     now: Timestamp,
     connection: &mut Connection,
@@ -53,7 +63,7 @@ fn played(told: &[Telling]) -> Vec<TitleId> {
 
 /// What becomes of the truths `agreed` and the histories `before`: those that change.
 fn tell(
-    via: &str,
+    via: Via<'_>,
     told: &[Telling],
     mut agreed: HashMap<TitleId, Agreed>,
     before: &Histories,
@@ -69,7 +79,11 @@ fn tell(
             && let Some((before, runtime_ms)) = before.get(title)
         {
             let history = histories.entry(*title).or_insert_with(|| before.clone());
-            history.tell(Viewing::told(*stamp, *source, via), *runtime_ms);
+            // An event told when that viewing ended, and the server's record tells when it began: to whoever sees a copy of the file, or sees it anew.
+            let told = *source == Source::Mark && via.kind.counts_at_start() && history.ends(*stamp, via.server);
+            if !told {
+                history.tell(Viewing::told(*stamp, *source, via.server), *runtime_ms);
+            }
         }
     }
     let mut changed = Vec::new();
@@ -79,7 +93,13 @@ fn tell(
         let rule = rules.get(title).copied();
         if rule.is_some() || last != agreed.played_at {
             let rule = rule.unwrap_or(Rule::PlayedAgain).as_str().to_owned();
-            changed.push(Changed { title_id: *title, watch: agreed.watch, played_at: last, via: via.to_owned(), rule });
+            changed.push(Changed {
+                title_id: *title,
+                watch: agreed.watch,
+                played_at: last,
+                via: via.server.to_owned(),
+                rule,
+            });
         }
     }
     histories.retain(|title, history| before.get(title).is_none_or(|(before, _)| before != history));

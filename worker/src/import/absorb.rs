@@ -7,16 +7,18 @@ use roaring::RoaringTreemap;
 use watchstate_domain::ids::Kind;
 use watchstate_domain::item::Item;
 use watchstate_domain::matching::TitleId;
-use watchstate_domain::merge::{self, Context, Merged, OwnMark, Rule, seen_again, three_way};
+use watchstate_domain::merge::{self, Context, Merged, Observation, OwnMark, Rule, seen_again, three_way};
 use watchstate_domain::policy::ImportMode;
 use watchstate_domain::watch::Event;
-use watchstate_merge::{place, truth};
+use watchstate_merge::place;
+use watchstate_merge::truth::{self, Via};
+use watchstate_runtime::Exit;
 use watchstate_store::items::{self, Known};
 use watchstate_store::locks::{self, Titles};
 use watchstate_store::observations::{self, Observed};
 use watchstate_store::own_marks;
 use watchstate_store::plans::{self, Unplay};
-use watchstate_store::registry::{Account, Server};
+use watchstate_store::registry::{self, Account, Server};
 use watchstate_store::{Connection, StoreError, titles, transaction};
 
 use crate::app::App;
@@ -63,7 +65,9 @@ pub struct Reader<'a> {
     pub waiting: u64,
     /// The items that were found un-played: a library that is read in full after a look at what is new tells them twice.
     unplayed: RoaringTreemap,
-    leaves_unplays: bool,
+    /// Some un-plays of the account are held.
+    holds: bool,
+    looks_up: bool,
     states: States,
     context: Context,
 }
@@ -72,10 +76,21 @@ pub struct Reader<'a> {
 struct Work<'a> {
     item: &'a Item,
     known: Option<&'a Known>,
+    /// What its state is compared with.
+    base: Option<Observation>,
     /// Its titles must be found (again).
     place: Option<place::Fingerprint>,
     /// It tells a state that isn't known.
     tells: bool,
+}
+
+/// What came of storing a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stored {
+    /// All of it is stored.
+    All,
+    /// Nothing is: an event told something of its items since it was compared with what was known.
+    Overtaken,
 }
 
 /// A merged state of an item.
@@ -112,7 +127,8 @@ impl<'a> Reader<'a> {
             unplays: 0,
             waiting: 0,
             unplayed: RoaringTreemap::new(),
-            leaves_unplays: false,
+            holds: false,
+            looks_up: false,
             states,
             context,
         }
@@ -123,10 +139,18 @@ impl<'a> Reader<'a> {
         self.context.now = self.app.clock.now();
     }
 
-    /// Leaves un-plays to the next import, which sees how many there are.
+    /// Says that single items are looked up: un-plays are left to the next import, which sees how many there are, and what is found as it is known counts as
+    /// seen.
     #[must_use]
-    pub fn without_unplays(mut self) -> Self {
-        self.leaves_unplays = true;
+    pub fn looking_up(mut self) -> Self {
+        self.looks_up = true;
+        self
+    }
+
+    /// Says whether any un-play of the account is held: then what is played again is looked for.
+    #[must_use]
+    pub fn holding(mut self, holds: bool) -> Self {
+        self.holds = holds;
         self
     }
 
@@ -162,23 +186,30 @@ impl<'a> Reader<'a> {
         for attempt in 1..ATTEMPTS {
             let before = (self.counts.clone(), self.unplays, self.waiting, self.unplayed.clone());
             match self.take(library_id, page, seen, connection).await? {
-                // Events tell of several titles as well, in an order of their own: what one waits for the other may hold. What it told is known by the next
-                // attempt, and must be: the page is compared with it.
-                Err(error) if error.is_deadlock() => {
-                    tracing::info!(
-                        server = self.server.name,
-                        attempt,
-                        "a page is stored anew: another process was at the same titles"
-                    );
-                    let Counts { new, conflicts, joined, .. } = self.counts;
-                    (self.counts, self.unplays, self.waiting, self.unplayed) = before;
-                    // Its items were placed, and aren't new any more.
-                    self.counts = Counts { new, conflicts, joined, ..self.counts.clone() };
-                }
-                ended => return Ok(ended?),
+                Ok(Stored::All) => return Ok(()),
+                Ok(Stored::Overtaken) => {}
+                // Events tell of several titles as well, in an order of their own: what one waits for the other may hold.
+                Err(error) if error.is_deadlock() => {}
+                Err(error) => return Err(error.into()),
             }
+            // What the other told is known by the next attempt, and must be: the page is compared with it.
+            tracing::info!(
+                server = self.server.name,
+                attempt,
+                "a page is stored anew: another process was at the same titles"
+            );
+            let Counts { new, conflicts, joined, .. } = self.counts;
+            (self.counts, self.unplays, self.waiting, self.unplayed) = before;
+            // Its items were placed, and aren't new any more.
+            self.counts = Counts { new, conflicts, joined, ..self.counts.clone() };
         }
-        Ok(self.take(library_id, page, seen, connection).await??)
+        match self.take(library_id, page, seen, connection).await?? {
+            Stored::All => Ok(()),
+            Stored::Overtaken => Err(Trouble {
+                message: format!("server {}: other processes were at the same titles time and again", self.server.name),
+                exit: Exit::TryAgain,
+            }),
+        }
     }
 
     /// Takes a page in, once. What went wrong with storing its states apart: then nothing of them was stored.
@@ -188,14 +219,12 @@ impl<'a> Reader<'a> {
         page: &[Item],
         seen: &mut RoaringTreemap,
         connection: &mut Connection,
-    ) -> Result<Result<(), StoreError>, Trouble> {
+    ) -> Result<Result<Stored, StoreError>, Trouble> {
         let remote_ids: Vec<String> = page.iter().map(|item| item.remote_id.clone()).collect();
-        let known: HashMap<String, Known> = items::known(connection, self.server.id, self.account.id, &remote_ids)
-            .await?
-            .into_iter()
-            .map(|known| (known.remote_id.clone(), known))
-            .collect();
+        let known = self.known(&remote_ids, connection).await?;
+        let back = self.back(page, &known, connection).await?;
         let mut work = Vec::new();
+        let mut unchanged = Vec::new();
         for item in page {
             self.counts.read += u64::from(item.kind != Kind::Show);
             self.counts.junk_ids += u64::from(item.junk_ids);
@@ -207,15 +236,25 @@ impl<'a> Reader<'a> {
             let place = (library_id.is_some()
                 && known.is_none_or(|known| known.hash != print.hash || known.library_id != library_id || known.gone))
             .then_some(print);
+            let base = known.and_then(|known| {
+                let held = back.get(&known.item_id);
+                held.map(|held| Observation::of(&held.reading, held.order)).or(known.observation)
+            });
             let state = item.kind != Kind::Show
                 && self.states != States::Leave
                 && known.is_none_or(|known| differs(item, known, self.context.now));
             if place.is_some() || state {
-                work.push(Work { item, known, place, tells: state });
+                work.push(Work { item, known, base, place, tells: state });
+            } else if let Some(known) = known {
+                unchanged.push(known.item_id);
             }
         }
+        if self.looks_up {
+            observations::confirm(connection, self.account.id, &unchanged, self.context.now).await?;
+        }
         if work.is_empty() {
-            return Ok(Ok(()));
+            plans::take_out(connection, self.account.id, &keys(&back), self.now()).await?;
+            return Ok(Ok(Stored::All));
         }
         // Copies of one item in one page would be stored twice: the last word counts.
         let mut last: HashMap<&str, usize> = HashMap::new();
@@ -231,7 +270,46 @@ impl<'a> Reader<'a> {
             });
         }
         let placed = self.place(library_id, &work, connection).await?;
-        Ok(self.store(&work, &placed, seen, connection).await)
+        Ok(self.store(&work, &placed, &keys(&back), seen, connection).await)
+    }
+
+    async fn known(
+        &self,
+        remote_ids: &[String],
+        connection: &mut Connection,
+    ) -> Result<HashMap<String, Known>, StoreError> {
+        let known = items::known(connection, self.server.id, self.account.id, remote_ids).await?;
+        Ok(known.into_iter().map(|known| (known.remote_id.clone(), known)).collect())
+    }
+
+    /// The items whose un-play is held and which the page tells as played: with them as they were then, it is compared.
+    async fn back(
+        &self,
+        page: &[Item],
+        known: &HashMap<String, Known>,
+        connection: &mut Connection,
+    ) -> Result<HashMap<i64, Unplay>, StoreError> {
+        if !self.holds || self.states != States::Merge {
+            return Ok(HashMap::new());
+        }
+        let newer = |known: &&Known| known.observation.is_none_or(|base| base.true_at <= self.context.now);
+        let played = page.iter().filter(|item| item.state.played);
+        let played: Vec<i64> =
+            played.filter_map(|item| known.get(&item.remote_id).filter(newer)).map(|known| known.item_id).collect();
+        plans::held_of(connection, self.account.id, &played).await
+    }
+
+    /// Keeps events of the account from being merged until the transaction ends, and tells whether any were since the page was compared.
+    async fn overtaken(&self, work: &[Work<'_>], connection: &mut Connection) -> Result<bool, StoreError> {
+        registry::lock_accounts(connection, &[self.account.id]).await?;
+        let before = work.iter().filter_map(|one| one.known);
+        let ids: Vec<String> = before.clone().map(|known| known.remote_id.clone()).collect();
+        if ids.is_empty() {
+            return Ok(false);
+        }
+        let now = self.known(&ids, connection).await?;
+        let same = |known: &Known| now.get(&known.remote_id).is_some_and(|now| now.observation == known.observation);
+        Ok(!before.clone().all(same))
     }
 
     /// Finds the titles of what is new or changed. A transaction of its own: titles are made by one at a time, and nobody should wait for our states.
@@ -268,11 +346,16 @@ impl<'a> Reader<'a> {
         &mut self,
         work: &[Work<'_>],
         placed: &place::Outcome<'_>,
+        played_again: &[i64],
         seen: &mut RoaringTreemap,
         connection: &mut Connection,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Stored, StoreError> {
         let mut transaction = transaction::begin(connection).await?;
         let connection: &mut Connection = &mut transaction;
+        if self.overtaken(work, connection).await? {
+            return Ok(Stored::Overtaken);
+        }
+        plans::take_out(connection, self.account.id, played_again, self.now()).await?;
         let item_of = |one: &Work<'_>| {
             let found = placed.items.get(one.item.remote_id.as_str());
             found.map(|found| found.item_id).or_else(|| one.known.map(|known| known.item_id))
@@ -303,7 +386,7 @@ impl<'a> Reader<'a> {
                 continue;
             }
             // Other titles than before: what was seen of the old ones says nothing of the new.
-            let base = one.known.and_then(|known| known.observation).filter(|_| !moved);
+            let base = one.base.filter(|_| !moved);
             let reading = merge::Reading { state: one.item.state, added_at: one.item.added_at };
             let merged = match (base, own.get(&one.item.remote_id)) {
                 (None, Some(mark)) => seen_again(&reading, mark, &self.context),
@@ -315,7 +398,8 @@ impl<'a> Reader<'a> {
             hold(&mut outcomes, connection).await?;
         }
         self.merge(&outcomes, connection).await?;
-        transaction.commit().await
+        transaction.commit().await?;
+        Ok(Stored::All)
     }
 
     /// The marks that we made for an account that was registered before, on items that are played and seen for the first time.
@@ -345,7 +429,7 @@ impl<'a> Reader<'a> {
             let merged = &outcome.merged;
             self.count(merged);
             if believed && let Some(Event::Unplayed { order }) = merged.mark {
-                if self.leaves_unplays {
+                if self.looks_up {
                     continue;
                 }
                 if self.unplayed.insert(u64::try_from(outcome.item_id).unwrap_or_default()) {
@@ -371,7 +455,8 @@ impl<'a> Reader<'a> {
             }
         }
         observations::save(connection, self.account.id, &observed, self.context.now).await?;
-        truth::apply(self.account.person_id, &self.server.name, &told, self.context.now, connection).await?;
+        let via = Via { server: &self.server.name, kind: self.server.kind };
+        truth::apply(self.account.person_id, via, &told, self.context.now, connection).await?;
         if !unplays.is_empty() {
             let waiting = plans::collect(connection, self.plan_id, &unplays).await?;
             self.waiting += waiting;
@@ -393,6 +478,10 @@ impl<'a> Reader<'a> {
         }
         self.counts.positions += u64::from(merged.position.is_some());
     }
+}
+
+fn keys(held: &HashMap<i64, Unplay>) -> Vec<i64> {
+    held.keys().copied().collect()
 }
 
 /// Keeps the titles of which something is told from being joined away until it is stored. Another server may have joined some since they were found: then

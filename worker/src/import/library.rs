@@ -103,7 +103,7 @@ impl Read<'_, '_> {
             let was_seen = |id: i64| u64::try_from(id).is_ok_and(|id| seen.contains(id));
             let now = self.reader.now();
             self.reader.counts.gone +=
-                observations::mark_gone(connection, account_id, self.library_id, was_seen, now).await?;
+                observations::mark_gone(connection, account_id, self.library_id, was_seen, full_read_at, now).await?;
             known = observations::numbers(connection, account_id, self.library_id).await?;
         }
         // What was left aside is new to the next import.

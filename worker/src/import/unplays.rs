@@ -1,15 +1,16 @@
 //! What would take marks away waits until an account was read: a few are applied, too many are held until a person decides.
 
 use anyhow::Result;
+use jiff::Timestamp;
 use watchstate_domain::brake;
 use watchstate_domain::matching::TitleId;
 use watchstate_domain::merge::{Observation, Rule};
 use watchstate_domain::watch::Event;
-use watchstate_merge::truth;
+use watchstate_merge::truth::{self, Via};
 use watchstate_store::items;
 use watchstate_store::locks::{self, Titles};
 use watchstate_store::observations::{self, Observed};
-use watchstate_store::plans::{self, Plan, State};
+use watchstate_store::plans::{self, Plan, State, Unplay};
 use watchstate_store::registry::{self, Account};
 use watchstate_store::{Connection, transaction};
 
@@ -21,17 +22,19 @@ use crate::import::absorb::Reader;
 /// Un-plays that are applied at a time.
 const BATCH: i64 = 1_000;
 
-/// Ends the plan of an account that was read: applies it, or holds it. `whole`: every library was read in full. Returns how many un-plays are held.
+/// Ends the plan of an account that was read: applies it, or holds it. `whole`: every library was read in full, from `since` on. Returns how many un-plays
+/// are held.
 pub async fn settle(
     reader: &mut Reader<'_>,
     whole: bool,
+    since: Timestamp,
     force: bool,
     connection: &mut Connection,
 ) -> Result<u64, Trouble> {
     let account = reader.account;
     let now = reader.now();
     if whole && reader.waiting == 0 && reader.reads_states() {
-        plans::retire(connection, account.id, now).await?;
+        plans::retire(connection, account.id, since, now).await?;
     }
     let size = plans::size(connection, reader.plan_id).await?;
     if size == 0 {
@@ -53,7 +56,8 @@ pub async fn settle(
     }
     let mut transaction = transaction::begin(connection).await?;
     plans::decide(&mut transaction, reader.plan_id, State::Collecting, State::Applied, now).await?;
-    apply(reader.app, reader.plan_id, account, &reader.server.name, Verdict::Believe, &mut transaction).await?;
+    let via = Via { server: &reader.server.name, kind: reader.server.kind };
+    apply(reader.app, reader.plan_id, account, via, Verdict::Believe, &mut transaction).await?;
     transaction.commit().await?;
     reader.counts.unplayed += size;
     Ok(reader.waiting)
@@ -92,7 +96,12 @@ async fn decide(app: &App, plan_id: i64, to: State, verdict: Verdict) -> Result<
     let Some(account) = account else {
         return Err(Misconfigured(format!("the account of plan {plan_id} is no longer registered")).into());
     };
-    let applied = apply(app, plan_id, &account, &plan.server, verdict, &mut transaction)
+    let server = registry::servers(&mut transaction).await?.into_iter().find(|server| server.id == account.server_id);
+    let Some(server) = server else {
+        return Err(Misconfigured(format!("the server of plan {plan_id} is no longer registered")).into());
+    };
+    let via = Via { server: &server.name, kind: server.kind };
+    let applied = apply(app, plan_id, &account, via, verdict, &mut transaction)
         .await
         .map_err(|trouble| anyhow::anyhow!(trouble.message))?;
     transaction.commit().await?;
@@ -103,12 +112,13 @@ async fn apply(
     app: &App,
     plan_id: i64,
     account: &Account,
-    server: &str,
+    via: Via<'_>,
     verdict: Verdict,
     connection: &mut Connection,
 ) -> Result<u64, Trouble> {
     let now = app.clock.now();
     locks::titles(connection, Titles::Use).await?;
+    registry::lock_accounts(connection, &[account.id]).await?;
     let rule = if verdict == Verdict::Believe { Rule::NewlyUnplayed } else { Rule::UnplayedIgnored };
     let mut applied = 0;
     let mut after = 0;
@@ -116,19 +126,17 @@ async fn apply(
         let batch = plans::unplays(connection, plan_id, after, BATCH).await?;
         let Some(last) = batch.last() else { return Ok(applied) };
         after = last.item_id;
+        // What was seen since then: played once more, it was un-played by nobody; else it is newer than the plan.
+        let seen = observations::newer(connection, account.id, &batch).await?;
+        let batch: Vec<Unplay> =
+            batch.into_iter().filter(|unplay| seen.get(&unplay.item_id).is_none_or(|played| !played)).collect();
         applied += batch.len() as u64;
         let observed: Vec<Observed> = batch
             .iter()
+            .filter(|unplay| !seen.contains_key(&unplay.item_id))
             .map(|unplay| Observed {
                 item_id: unplay.item_id,
-                observation: Observation {
-                    state: unplay.reading.state,
-                    finished_plays: unplay.reading.state.plays,
-                    added_at: unplay.reading.added_at,
-                    true_at: now,
-                    expected: None,
-                    finish_told: None,
-                },
+                observation: Observation::of(&unplay.reading, now),
                 rule,
                 told_at: None,
             })
@@ -146,6 +154,6 @@ async fn apply(
                 Some((*title, Event::Unplayed { order: unplay.order }, rule))
             })
             .collect();
-        truth::apply(account.person_id, server, &told, now, connection).await?;
+        truth::apply(account.person_id, via, &told, now, connection).await?;
     }
 }

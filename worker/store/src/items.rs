@@ -14,7 +14,7 @@ use crate::stamp::{big, bind, int, number, unsigned};
 use crate::{Connection, Result, StoreError};
 
 /// An item as the store knows it, for one account.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
     /// The server's id.
     pub remote_id: String,

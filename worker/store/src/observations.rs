@@ -1,5 +1,7 @@
 //! Observations: what was last known to be true at a server, for one account and item.
 
+use std::collections::HashMap;
+
 use futures::TryStreamExt as _;
 use jiff::Timestamp;
 use jiff_sqlx::Timestamp as Stamp;
@@ -7,6 +9,7 @@ use watchstate_domain::item::ItemState;
 use watchstate_domain::merge::{Expected, Observation, Rule};
 use watchstate_domain::reading::Numbers;
 
+use crate::plans::Unplay;
 use crate::stamp::{big, bind, int};
 use crate::{Connection, Result};
 
@@ -155,6 +158,38 @@ pub async fn numbers(connection: &mut Connection, account_id: i64, library_id: i
     Ok(Numbers { total: row.total, played: row.played, resumable: row.resumable })
 }
 
+/// Of un-plays the items of which something was seen since, each with whether it was played then. Nothing more is told of them until the transaction ends.
+pub async fn newer(connection: &mut Connection, account_id: i64, unplays: &[Unplay]) -> Result<HashMap<i64, bool>> {
+    let rows = sqlx::query!(
+        r#"select o.item_id, o.played
+           from unnest($2::bigint[], $3::timestamptz[]) as unplay (item_id, true_at)
+           join observation o on o.account_id = $1 and o.item_id = unplay.item_id
+           where o.true_at >= unplay.true_at
+           order by o.item_id for update of o"#,
+        account_id,
+        &unplays.iter().map(|unplay| unplay.item_id).collect::<Vec<_>>(),
+        &unplays.iter().map(|unplay| Stamp::from(unplay.order)).collect::<Vec<_>>() as _,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.item_id, row.played)).collect())
+}
+
+/// Notes that an account's items were found at that moment as they are known.
+pub async fn confirm(connection: &mut Connection, account_id: i64, items: &[i64], at: Timestamp) -> Result<()> {
+    if !items.is_empty() {
+        sqlx::query!(
+            "update observation set true_at = $3 where account_id = $1 and item_id = any($2) and true_at < $3",
+            account_id,
+            items,
+            bind(at),
+        )
+        .execute(connection)
+        .await?;
+    }
+    Ok(())
+}
+
 /// How many items of an account are played.
 pub async fn played_total(connection: &mut Connection, account_id: i64) -> Result<u64> {
     let played = sqlx::query_scalar!(
@@ -166,20 +201,22 @@ pub async fn played_total(connection: &mut Connection, account_id: i64) -> Resul
     Ok(u64::try_from(played).unwrap_or_default())
 }
 
-/// Marks as gone what a full read of a library didn't show to the account. Nothing is concluded from it but that the next sight is a first sight.
-/// Returns how many. What was seen is asked for item by item: as a list it would be as long as the library.
+/// Marks as gone what a full read of a library, begun at `since`, didn't show to the account; what was seen after that may be newer than its page. Nothing is
+/// concluded from it but that the next sight is a first sight. Returns how many. What was seen is asked for item by item: as a list it would be as long as the library.
 pub async fn mark_gone(
     connection: &mut Connection,
     account_id: i64,
     library_id: i64,
     was_seen: impl Fn(i64) -> bool,
+    since: Timestamp,
     now: Timestamp,
 ) -> Result<u64> {
     let gone: Vec<i64> = sqlx::query_scalar!(
         r#"select o.item_id from item i join observation o on o.item_id = i.id and o.account_id = $1 and o.gone_at is null
-           where i.library_id = $2"#,
+           where i.library_id = $2 and o.true_at <= $3"#,
         account_id,
         library_id,
+        bind(since),
     )
     .fetch(&mut *connection)
     .try_filter(|item_id| std::future::ready(!was_seen(*item_id)))

@@ -1,5 +1,7 @@
 //! Un-plays: collected while an account is read, then applied at once, or held when they are too many.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use jiff_sqlx::Timestamp as Stamp;
 use watchstate_domain::item::ItemState;
@@ -102,6 +104,59 @@ pub async fn collect(connection: &mut Connection, plan_id: i64, unplays: &[Unpla
     Ok((unplays.len() as u64).saturating_sub(added))
 }
 
+/// Whether any un-play of an account is held.
+pub async fn holds(connection: &mut Connection, account_id: i64) -> Result<bool> {
+    let held = sqlx::query_scalar!(
+        r#"select exists (select from plan where account_id = $1 and state = 'held') as "held!""#,
+        account_id
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(held)
+}
+
+/// Of the named items those whose un-play is held, with what the server said of them then.
+pub async fn held_of(connection: &mut Connection, account_id: i64, items: &[i64]) -> Result<HashMap<i64, Unplay>> {
+    if items.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select pi.item_id, pi.true_at, pi.plays, pi.last_played_at, pi.position_ms, pi.added_at
+           from plan p join plan_item pi on pi.plan_id = p.id
+           where p.account_id = $1 and p.state = 'held' and pi.item_id = any($2) order by pi.true_at"#,
+        account_id,
+        items,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.item_id, row.unplay())).collect())
+}
+
+/// Takes items out of the plans that are held: they are played again. A plan of which nothing is left is obsolete.
+pub async fn take_out(connection: &mut Connection, account_id: i64, items: &[i64], now: Timestamp) -> Result<()> {
+    if items.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        r#"delete from plan_item pi using plan p
+           where p.id = pi.plan_id and p.account_id = $1 and p.state = 'held' and pi.item_id = any($2)"#,
+        account_id,
+        items,
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        r#"update plan p set state = 'obsolete', decided_at = $2
+           where p.account_id = $1 and p.state = 'held' and not exists (select from plan_item pi where pi.plan_id = p.id)"#,
+        account_id,
+        bind(now),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Holds an un-play that an event brought: with those of the account's events that are held already, else in a plan and a run (`webhook`) of its own.
 /// Returns the plan.
 pub async fn hold(
@@ -153,7 +208,8 @@ pub async fn size(connection: &mut Connection, plan_id: i64) -> Result<u64> {
 
 /// Up to `limit` un-plays of a plan behind `after`, ordered by item.
 pub async fn unplays(connection: &mut Connection, plan_id: i64, after: i64, limit: i64) -> Result<Vec<Unplay>> {
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        Row,
         r#"select item_id, true_at, plays, last_played_at, position_ms, added_at from plan_item
            where plan_id = $1 and item_id > $2 order by item_id limit $3"#,
         plan_id,
@@ -162,22 +218,35 @@ pub async fn unplays(connection: &mut Connection, plan_id: i64, after: i64, limi
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Unplay {
-            item_id: row.item_id,
-            order: row.true_at.to_jiff(),
+    Ok(rows.into_iter().map(Row::unplay).collect())
+}
+
+/// An un-play as it is stored.
+struct Row {
+    item_id: i64,
+    true_at: Stamp,
+    plays: i32,
+    last_played_at: Option<Stamp>,
+    position_ms: i64,
+    added_at: Option<Stamp>,
+}
+
+impl Row {
+    fn unplay(self) -> Unplay {
+        Unplay {
+            item_id: self.item_id,
+            order: self.true_at.to_jiff(),
             reading: Reading {
                 state: ItemState {
                     played: false,
-                    plays: number(row.plays),
-                    last_played_at: row.last_played_at.map(Stamp::to_jiff),
-                    position_ms: unsigned(row.position_ms),
+                    plays: number(self.plays),
+                    last_played_at: self.last_played_at.map(Stamp::to_jiff),
+                    position_ms: unsigned(self.position_ms),
                 },
-                added_at: row.added_at.map(Stamp::to_jiff),
+                added_at: self.added_at.map(Stamp::to_jiff),
             },
-        })
-        .collect())
+        }
+    }
 }
 
 /// Moves a plan to another state, if it still is in `from`. False when somebody else was quicker.
@@ -206,11 +275,12 @@ pub async fn drop_empty(connection: &mut Connection, plan_id: i64) -> Result<()>
     Ok(())
 }
 
-/// Ends the held plans of an account of which the server tells nothing any more: after full reads that saw none of their un-plays.
-pub async fn retire(connection: &mut Connection, account_id: i64, now: Timestamp) -> Result<u64> {
+/// Ends the held plans of an account of which the server tells nothing any more: after full reads, begun at `since`, that saw none of their un-plays.
+pub async fn retire(connection: &mut Connection, account_id: i64, since: Timestamp, now: Timestamp) -> Result<u64> {
     let retired = sqlx::query!(
-        "update plan set state = 'obsolete', decided_at = $2 where account_id = $1 and state = 'held'",
+        "update plan set state = 'obsolete', decided_at = $3 where account_id = $1 and state = 'held' and created_at < $2",
         account_id,
+        bind(since),
         bind(now),
     )
     .execute(connection)

@@ -5,9 +5,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Cause, Reason, What};
 use crate::clock::ClockOffset;
 use crate::item::ItemState;
-use crate::merge::{Context, LONGEST_VIEWING, Observation, Reading, Rule, has_begun, three_way};
+use crate::merge::{Context, ECHO_WINDOW, Observation, Reading, Rule, has_begun, three_way};
 use crate::policy::Unplayed;
-use crate::watch::{Event, Source};
+use crate::watch::{Event, LONGEST_VIEWING, Source};
 
 /// What was last known of the item at the server, before the notice came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -214,9 +214,14 @@ fn withdrawn(play: Event, at: Timestamp, context: &Context) -> Meaning {
     happened(events, Rule::NewlyUnplayed)
 }
 
+/// True when the mark is one of ours that was sent not long ago: of one whose outcome nobody knows, the next mark may be a person's.
+fn is_echo(known: &Observation, played: bool, at: Timestamp) -> bool {
+    known.expected.is_some_and(|expected| expected.played == played && at.duration_since(expected.at) <= ECHO_WINDOW)
+}
+
 fn marked_played(known: Option<&Observation>, at: Timestamp) -> Meaning {
     match known {
-        Some(known) if known.expected.is_some_and(|expected| expected.played) => Meaning::Nothing(Reason::Echo),
+        Some(known) if is_echo(known, true, at) => Meaning::Nothing(Reason::Echo),
         Some(known) if known.state.played => Meaning::Nothing(Reason::AsKnown),
         _ => told_without_record(played(at), Rule::NewlyPlayed, at),
     }
@@ -226,7 +231,7 @@ fn marked_unplayed(known: Option<&Observation>, context: &Context) -> Meaning {
     let Some(known) = known else {
         return Meaning::Look(Reason::NotKnown);
     };
-    if known.expected.is_some_and(|expected| !expected.played) {
+    if is_echo(known, false, context.now) {
         return Meaning::Nothing(Reason::Echo);
     }
     if !known.state.played && known.finish_told.is_none() {

@@ -99,6 +99,26 @@ fn half_the_running_time_parts_two_viewings_and_half_an_hour_where_it_is_unknown
 }
 
 #[test]
+fn a_record_of_a_start_belongs_to_the_end_that_the_same_server_told() {
+    let told = |minute, source, via| Viewing::told(at(minute), source, via);
+    let end = told(1_000, Source::Playback, "emby");
+    let cases = [
+        (vec![end.clone()], 900, true),
+        (vec![end.clone()], 1_001, false),
+        (vec![end.clone()], 1_000 - 12 * 60, false),
+        (vec![told(1_000, Source::Mark, "emby")], 900, false),
+        (vec![told(1_000, Source::Playback, "jellyfin")], 900, false),
+        (vec![told(950, Source::Mark, "plex"), end.clone()], 900, false),
+        (vec![told(500, Source::Mark, "plex"), end], 900, true),
+        (vec![], 900, false),
+    ];
+    for (viewings, start, expected) in cases {
+        let history = History::new(viewings, None);
+        assert_eq!(history.ends(at(start), "emby"), expected, "{start} {history:?}");
+    }
+}
+
+#[test]
 fn a_telling_between_two_viewings_makes_them_one() {
     let told = [0, 40, 20].map(|minute| Viewing::told(at(minute), Source::Mark, "plex"));
     let mut history = History::new(told[..2].to_vec(), None);
