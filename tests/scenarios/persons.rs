@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use watchstate_tests::household::Household;
+use watchstate_tests::http::Fault;
 use watchstate_tests::world::{Content, Flavor, NewMovie, World};
 
 use crate::builders::*;
@@ -217,4 +218,25 @@ async fn ids_of_an_account_are_no_ids_of_a_person() -> Result<()> {
     assert_eq!(seen(&two, &["anna", "carl"]), ["anna: anna", "carl: "]);
     assert_eq!(seen(&one, &["anna", "carl"]), ["anna: ", "carl: carl"]);
     stays_so(&household, &[&one, &two]).await
+}
+
+/// The owner needs nobody for their own account; who was found before is tried again, and not taken for somebody who is gone.
+#[tokio::test]
+async fn while_plex_tv_is_away_the_owner_goes_on_and_the_others_are_waited_for() -> Result<()> {
+    let mut household = Household::new().await?;
+    let both = ["anna", "ben"];
+    let plex = household.add("plex", home(Flavor::Plex, "plex", &both), &users(&both)).await?;
+    let other = household.add("other", home(Flavor::Jellyfin12, "other", &both), &users(&both)).await?;
+    household.apply().await?.expect(0)?;
+    household.sync(&[]).await?;
+    watched_by(&other, "anna", "anna", "2024-02-01T20:00:00Z");
+    watched_by(&other, "ben", "ben", "2024-02-01T20:00:00Z");
+    household.plex_tv.http().faults.inject(Fault::status(503));
+    let ran = household.worker(&["sync"]).await?.expect(1)?;
+    assert!(ran.stdout.contains("plex.tv"), "it says who is away: {ran:?}");
+    assert_eq!(seen(&plex, &both), ["anna: anna", "ben: "]);
+    household.plex_tv.http().faults.heal();
+    household.sync(&[]).await?;
+    assert_eq!(seen(&plex, &both), ["anna: anna", "ben: ben"]);
+    stays_so(&household, &[&plex, &other]).await
 }

@@ -3,22 +3,23 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use futures::TryFutureExt;
 use serde::Serialize;
 use tokio::sync::Mutex;
 use url::Url;
 use watchstate_domain::item::ServerKind;
-use watchstate_projection::accounts::find;
+use watchstate_projection::accounts::{find, is_meant};
 use watchstate_projection::connection::Wanted;
 use watchstate_runtime::Exit;
 use watchstate_runtime::metrics::{self, ServerName};
 use watchstate_runtime::redact;
-use watchstate_servers::{AccountView, Identity, MediaServer, ServerError};
+use watchstate_servers::{AccountView, Accounts, Identity, MediaServer, ServerError};
 use watchstate_store as store;
 use watchstate_store::registry::{self, Account, Server};
 
 use crate::app::App;
 use crate::args::Selection;
-use crate::{Misconfigured, secrets};
+use crate::{Misconfigured, output, secrets};
 
 /// A server that answered, and is the one it was before.
 pub struct Contact {
@@ -30,8 +31,8 @@ pub struct Contact {
     pub identity: Identity,
     /// The accounts of persons that were found there.
     pub accounts: Vec<(Account, watchstate_servers::Account)>,
-    /// Accounts that were not found: one sentence each.
-    pub missing: Vec<String>,
+    /// Accounts that were not found, and why.
+    pub missing: Vec<Trouble>,
     views: Mutex<HashMap<i64, Arc<dyn AccountView>>>,
 }
 
@@ -75,10 +76,16 @@ impl Trouble {
     }
 }
 
+impl From<&ServerError> for Trouble {
+    fn from(error: &ServerError) -> Self {
+        let exit = if error.is_configuration() { Exit::Configuration } else { Exit::TryAgain };
+        Self { message: redact::chain(error), exit }
+    }
+}
+
 impl From<ServerError> for Trouble {
     fn from(error: ServerError) -> Self {
-        let exit = if error.is_configuration() { Exit::Configuration } else { Exit::TryAgain };
-        Self { message: redact::chain(&error), exit }
+        Self::from(&error)
     }
 }
 
@@ -139,9 +146,28 @@ pub async fn reach(
     accounts: &[Account],
     connection: &mut store::Connection,
 ) -> Result<Contact, Trouble> {
+    reach_by_steps(app, server, accounts, connection, &mut Steps::default()).await
+}
+
+/// How far one came with a server; None: it wasn't tried.
+#[derive(Debug, Clone, Copy, Default)]
+struct Steps {
+    answered: Option<bool>,
+    token_taken: Option<bool>,
+}
+
+async fn reach_by_steps(
+    app: &App,
+    server: &Server,
+    accounts: &[Account],
+    connection: &mut store::Connection,
+    steps: &mut Steps,
+) -> Result<Contact, Trouble> {
     let media = client(app, server, accounts)?;
     // Before any token is shown: is it still the server that it was?
-    let introduced = unless_stopped(app, media.introduce()).await?;
+    let introduced = media.introduce().inspect_err(|error| steps.answered = Some(error.answered()));
+    let introduced = unless_stopped(app, introduced).await?;
+    steps.answered = Some(true);
     if let Some(known) = server.remote_id.as_deref().filter(|known| *known != introduced.server_id) {
         return Err(Trouble::configuration(format!(
             "server {}: {} now leads to another server (id {}) than before (id {known}); no token was sent to it, nothing was read or written. \
@@ -151,14 +177,17 @@ pub async fn reach(
         )));
     }
     let clock = app.clock.clone();
-    let identity = unless_stopped(app, media.identify(&move || clock.now())).await?;
+    let now = move || clock.now();
+    let identity = media.identify(&now).inspect_err(|error| steps.token_taken = error.token_taken());
+    let identity = unless_stopped(app, identity).await?;
+    steps.token_taken = Some(true);
     let offset = server.clock_offset.settled(identity.clock_offset);
     let label = metrics::Server { server: ServerName::configured(&server.name) };
     app.metrics.server_clock_offset_seconds.set(&label, offset.seconds());
     let now = app.clock.now();
     registry::contacted(connection, server.id, &identity.server_id, &identity.name, &identity.version, offset, now)
         .await?;
-    let there = unless_stopped(app, those_there(server.kind, media.as_ref(), accounts)).await?;
+    let Accounts { there, partial } = unless_stopped(app, those_there(server.kind, media.as_ref(), accounts)).await?;
     let mut found = Vec::new();
     let mut missing = Vec::new();
     for account in accounts {
@@ -172,24 +201,46 @@ pub async fn reach(
                 };
                 found.push((account, remote.clone()));
             }
-            Err(sentence) => missing.push(sentence),
+            Err(sentence) => match (&partial, earlier(account, &there)) {
+                // For all we know it is there still: whether it can be used is seen when it is.
+                (Some(_), Some(remote)) => found.push((account.clone(), remote)),
+                (Some(error), None) => missing.push(unlisted(server, account, error)),
+                (None, _) => missing.push(Trouble::configuration(sentence)),
+            },
         }
     }
     let server = Server { clock_offset: offset, remote_id: Some(identity.server_id.clone()), ..server.clone() };
     Ok(Contact { server, media, identity, accounts: found, missing, views: Mutex::default() })
 }
 
+/// The account as it was found before, if it is the one that is meant still. The owner's may be `there` under another name: plex.tv alone knows the right one.
+fn earlier(account: &Account, there: &[watchstate_servers::Account]) -> Option<watchstate_servers::Account> {
+    let (id, name) = (account.remote_id.as_deref()?, account.remote_name.as_deref());
+    let before = || watchstate_servers::Account {
+        id: id.to_owned(),
+        name: name.unwrap_or(id).to_owned(),
+        admin: false,
+        own: false,
+    };
+    is_meant(&account.configured, Some(id), name)
+        .then(|| there.iter().find(|one| one.id == id).cloned().unwrap_or_else(before))
+}
+
+fn unlisted(server: &Server, account: &Account, error: &ServerError) -> Trouble {
+    let (configured, person) = (&account.configured, &account.person);
+    let sentence =
+        format!("server {}: whether there is an account {configured:?} for {person} isn't known", server.name);
+    let why = Trouble::from(error);
+    Trouble { message: format!("{sentence}: {}", why.message), exit: why.exit }
+}
+
 /// The server's accounts, as far as these are looked for. Plex knows the token's own by itself; the others are asked of plex.tv, which may be away.
-async fn those_there(
-    kind: ServerKind,
-    media: &dyn MediaServer,
-    accounts: &[Account],
-) -> Result<Vec<watchstate_servers::Account>, ServerError> {
+async fn those_there(kind: ServerKind, media: &dyn MediaServer, accounts: &[Account]) -> Result<Accounts, ServerError> {
     if kind == ServerKind::Plex
         && accounts.iter().all(|account| account.configured.is_empty())
         && let Some(own) = media.own_account().await?
     {
-        return Ok(vec![own]);
+        return Ok(Accounts { there: vec![own], partial: None });
     }
     media.accounts().await
 }
@@ -217,10 +268,12 @@ fn client(app: &App, server: &Server, accounts: &[Account]) -> Result<Box<dyn Me
 pub struct Checked {
     /// The server's name.
     pub server: String,
-    /// It answered.
-    pub reachable: bool,
-    /// It took the token.
-    pub authenticated: bool,
+    /// It answered; none: it couldn't be asked.
+    pub reachable: Option<bool>,
+    /// It took the token; none: the token wasn't sent, or the answer says nothing of it.
+    pub authenticated: Option<bool>,
+    /// Its own id, by which it is known under whatever name.
+    pub server_id: Option<String>,
     /// Its version.
     pub version: Option<String>,
     /// What its owner calls it.
@@ -247,8 +300,9 @@ pub async fn check(app: &App, selection: &Selection) -> anyhow::Result<Vec<Check
 async fn check_one(app: &App, server: &Server, accounts: &[Account]) -> Checked {
     let mut checked = Checked {
         server: server.name.clone(),
-        reachable: false,
-        authenticated: false,
+        reachable: None,
+        authenticated: None,
+        server_id: None,
         version: None,
         server_name: None,
         clock_offset_ms: None,
@@ -257,25 +311,26 @@ async fn check_one(app: &App, server: &Server, accounts: &[Account]) -> Checked 
         error: None,
         exit: Exit::Done,
     };
+    let mut steps = Steps::default();
     let reached = match app.store.acquire().await {
-        Ok(mut connection) => reach(app, server, accounts, &mut connection).await,
+        Ok(mut connection) => reach_by_steps(app, server, accounts, &mut connection, &mut steps).await,
         Err(error) => Err(error.into()),
     };
+    (checked.reachable, checked.authenticated) = (steps.answered, steps.token_taken);
     let contact = match reached {
         Ok(contact) => contact,
         Err(trouble) => {
-            checked.reachable = trouble.exit == Exit::Configuration;
             checked.error = Some(trouble.message);
             checked.exit = trouble.exit;
             return checked;
         }
     };
-    checked.reachable = true;
-    checked.authenticated = true;
+    checked.server_id = Some(contact.identity.server_id.clone());
     checked.version = Some(contact.identity.version.clone());
     checked.server_name = Some(contact.identity.name.clone());
     checked.clock_offset_ms = Some(contact.server.clock_offset.0);
-    let mut problems = contact.missing.clone();
+    let mut problems: Vec<(Vec<&str>, String)> =
+        contact.missing.iter().map(|trouble| (Vec::new(), trouble.message.clone())).collect();
     for (account, remote) in &contact.accounts {
         let libraries = match contact.view(app, account, remote).await {
             Ok(view) => view.libraries().await.map_err(Trouble::from),
@@ -289,13 +344,55 @@ async fn check_one(app: &App, server: &Server, accounts: &[Account]) -> Checked 
             }
             Err(trouble) => {
                 checked.exit = checked.exit.combine(trouble.exit);
-                problems.push(format!("{}: {}", account.person, trouble.message));
+                match problems.iter_mut().find(|(persons, told)| !persons.is_empty() && *told == trouble.message) {
+                    Some((persons, _)) => persons.push(&account.person),
+                    None => problems.push((vec![&account.person], trouble.message)),
+                }
             }
         }
     }
-    if !contact.missing.is_empty() {
-        checked.exit = checked.exit.combine(Exit::Configuration);
-    }
+    checked.exit = contact.missing.iter().map(|trouble| trouble.exit).fold(checked.exit, Exit::combine);
+    let problems: Vec<String> =
+        problems.into_iter().map(|(persons, told)| of_persons(&persons, &told, server)).collect();
     checked.error = (!problems.is_empty()).then(|| problems.join("; "));
     checked
+}
+
+/// A problem with the persons who have it; the server's name stands before all of them.
+fn of_persons(persons: &[&str], problem: &str, server: &Server) -> String {
+    let problem = output::without_name(problem, &server.name);
+    if persons.is_empty() { problem.to_owned() } else { format!("{}: {problem}", persons.join(", ")) }
+}
+
+/// Names that stand for one server, each two of them, by its own id.
+pub fn twins<'a>(servers: impl Iterator<Item = (&'a str, Option<&'a str>)> + Clone) -> Vec<String> {
+    let one = |at: usize, name: &str, id: &str| {
+        let others = servers.clone().skip(at + 1).filter(|(_, other)| *other == Some(id));
+        others
+            .map(|(other, _)| {
+                format!(
+                    "{name} and {other} are one server (id {id}): it is read and written twice. Keep one of the MediaServers, with all persons and libraries"
+                )
+            })
+            .collect::<Vec<_>>()
+    };
+    servers
+        .clone()
+        .enumerate()
+        .flat_map(|(at, (name, id))| id.map(|id| one(at, name, id)).unwrap_or_default())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_under_two_names_is_found_by_its_id() {
+        let servers =
+            [("attic", Some("a1")), ("cellar", None), ("loft", Some("a1")), ("shed", None), ("tent", Some("t1"))];
+        let found = twins(servers.into_iter());
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("attic and loft are one server (id a1)"), "{found:?}");
+    }
 }

@@ -12,7 +12,7 @@ use watchstate_runtime::Exit;
 use watchstate_servers::AccountView;
 use watchstate_store::inbox::{self, Concluded, Open, Verdict};
 use watchstate_store::registry::Account;
-use watchstate_store::{Connection, items, transaction};
+use watchstate_store::{Connection, items, plans, transaction};
 
 use crate::app::App;
 use crate::contact::{Contact, Trouble, unless_stopped};
@@ -129,7 +129,8 @@ impl Looking<'_> {
         }
         let household = Household::load(connection).await?;
         let mut later: BTreeMap<&str, Vec<&Open>> = BTreeMap::new();
-        let missing = contact.missing.join("; ");
+        let missing: Vec<&str> = contact.missing.iter().map(|trouble| trouble.message.as_str()).collect();
+        let missing = missing.join("; ");
         for event in open {
             match self.fate(event, read, &household) {
                 Fate::Merged => {}
@@ -241,7 +242,8 @@ impl Looking<'_> {
                 None => others.push(item.remote_id),
             }
         }
-        let mut reader = Reader::new(self.app, server, account, 0, self.states(), asked_at).without_unplays();
+        let holds = plans::holds(connection, account.id).await?;
+        let mut reader = Reader::new(self.app, server, account, 0, self.states(), asked_at).looking_up().holding(holds);
         for (library_id, items) in by_library {
             take_in(&mut reader, view, library_id, items, &mut RoaringTreemap::new(), connection).await?;
         }

@@ -369,8 +369,8 @@ impl Work<'_> {
         let stale = self.contact.as_ref().is_none_or(|(_, since)| now.duration_since(*since) >= CONTACT);
         if stale {
             let contact = contact::reach(app, &self.server, &self.accounts, connection).await?;
-            for sentence in &contact.missing {
-                tracing::warn!("{sentence}");
+            for trouble in &contact.missing {
+                tracing::warn!("{}", trouble.message);
             }
             self.contact = Some((contact, now));
         }

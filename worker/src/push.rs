@@ -102,8 +102,7 @@ impl Outcome {
 
 /// Drains the outbox of every account of a server.
 pub async fn server(app: &App, contact: &Contact, run_id: i64, force: bool, connection: &mut Connection) -> Outcome {
-    let mut outcome =
-        Outcome { troubles: contact.missing.iter().map(Trouble::configuration).collect(), ..Outcome::default() };
+    let mut outcome = Outcome { troubles: contact.missing.clone(), ..Outcome::default() };
     for (account, remote) in &contact.accounts {
         if let Err(trouble) = drain(app, contact, account, remote, run_id, force, &mut outcome, connection).await {
             outcome.troubles.push(trouble);

@@ -6,16 +6,16 @@ use std::time::Duration;
 use kube::ResourceExt;
 use secrecy::SecretString;
 use url::Url;
+use watchstate_crds::MediaServer;
 use watchstate_crds::condition::{State, reason};
 use watchstate_crds::media_server::{LibraryStatus, ServerIdentity, UserStatus};
-use watchstate_crds::{MediaServer, ServerType};
 use watchstate_domain::clock::ClockOffset;
-use watchstate_projection::accounts::find;
+use watchstate_projection::accounts::{find, is_meant};
 use watchstate_projection::connection::Wanted;
 use watchstate_projection::household::Users;
 use watchstate_projection::policy;
 use watchstate_runtime::redact;
-use watchstate_servers::{Account, Content, Credentials, ErrorKind, MediaServer as Client, ServerError};
+use watchstate_servers::{Account, Accounts, Content, Credentials, ErrorKind, MediaServer as Client, ServerError};
 
 use super::secrets::{Gathered, Lack};
 use crate::context::Context;
@@ -278,7 +278,7 @@ fn address(url: &str) -> Result<Url, Unconnected> {
 /// Finds everybody's account and the libraries.
 async fn people(question: &Question<'_>, client: &dyn Client, findings: &mut Findings) -> Result<(), ServerError> {
     let server_id = findings.identity.as_ref().map(|identity| identity.id.clone()).unwrap_or_default();
-    let there = client.accounts().await?;
+    let Accounts { there, partial } = client.accounts().await?;
     let name = question.server.name_any();
     match question.people {
         Err(problem) => findings.users_resolved = Verdict::fails(reason::INVALID_SPEC, problem.clone(), Kind::Stalled),
@@ -286,9 +286,13 @@ async fn people(question: &Question<'_>, client: &dyn Client, findings: &mut Fin
             for (person, configured) in people {
                 let user = match find(&name, person, configured, &there) {
                     Ok(account) => known(question, client, person, account, &server_id, findings).await?,
-                    Err(problem) => earlier(question, person, configured, &there, findings).unwrap_or_else(|| {
-                        UserStatus { person: person.clone(), id: None, name: None, problem: Some(problem) }
-                    }),
+                    Err(problem) => {
+                        let before = partial.as_ref().and_then(|_| earlier(question, person, configured));
+                        let problem = partial.as_ref().map_or(problem, |error| redact::chain(error));
+                        let missing =
+                            UserStatus { person: person.clone(), id: None, name: None, problem: Some(problem) };
+                        before.unwrap_or(missing)
+                    }
                 };
                 if let (Some(id), None) = (&user.id, &user.problem)
                     && let Some(account) = there.iter().find(|account| account.id == *id)
@@ -297,7 +301,7 @@ async fn people(question: &Question<'_>, client: &dyn Client, findings: &mut Fin
                 }
                 findings.users.push(user);
             }
-            findings.users_resolved = resolved(&findings.users);
+            findings.users_resolved = resolved(&findings.users, partial.as_ref());
         }
     }
     // As the token's own account sees them, since that asks nobody else; else as an administrator does.
@@ -353,25 +357,16 @@ async fn known(
     }
 }
 
-/// Where plex.tv doesn't answer, the owner's account is all that a Plex server tells: who was found before is there still, for all we know.
-fn earlier(
-    question: &Question<'_>,
-    person: &str,
-    configured: &str,
-    there: &[Account],
-    findings: &Findings,
-) -> Option<UserStatus> {
-    let alone = question.server.spec.server_type == ServerType::Plex && matches!(there, [one] if one.own && one.admin);
+/// Where nobody tells who is there: who was found before is there still, for all we know.
+fn earlier(question: &Question<'_>, person: &str, configured: &str) -> Option<UserStatus> {
     let status = question.server.status.as_ref()?;
     let before =
         status.users.iter().find(|user| user.person == person && user.id.is_some() && user.problem.is_none())?;
-    let same = [before.id.as_deref(), before.name.as_deref()].into_iter().flatten();
-    let unchanged = same.into_iter().any(|word| word.eq_ignore_ascii_case(configured.trim()));
-    (alone && unchanged && findings.identity.is_some()).then(|| before.clone())
+    is_meant(configured, before.id.as_deref(), before.name.as_deref()).then(|| before.clone())
 }
 
-/// What the persons' accounts come to together.
-fn resolved(users: &[UserStatus]) -> Verdict {
+/// What the persons' accounts come to together. `partial`: why some may not have been told.
+fn resolved(users: &[UserStatus], partial: Option<&ServerError>) -> Verdict {
     let problems: Vec<String> = users
         .iter()
         .filter_map(|user| user.problem.as_ref().map(|problem| format!("{}: {problem}", user.person)))
@@ -380,6 +375,9 @@ fn resolved(users: &[UserStatus]) -> Verdict {
         return Verdict::holds(reason::RESOLVED, format!("{} found", counted(users.len(), "account")));
     }
     let missing = users.iter().any(|user| user.id.is_none());
+    if let Some(error) = partial.filter(|error| missing && !error.is_configuration()) {
+        return Verdict::fails(reason::UNREACHABLE, problems.join("; "), helps(error));
+    }
     let pin = problems.iter().any(|problem| problem.contains("PIN"));
     let reason = match (missing, pin) {
         (true, _) => reason::USER_NOT_FOUND,

@@ -38,6 +38,12 @@ pub fn find<'a>(server: &str, person: &str, configured: &str, there: &'a [Accoun
         })
 }
 
+/// Whether an account that was found before, with this id and name, is the one that is meant now: for when nobody tells which accounts there are.
+pub fn is_meant(configured: &str, id: Option<&str>, name: Option<&str>) -> bool {
+    let wanted = configured.trim().to_lowercase();
+    !wanted.is_empty() && [id, name].into_iter().flatten().any(|word| word.trim().to_lowercase() == wanted)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

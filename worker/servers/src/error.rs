@@ -63,12 +63,21 @@ pub struct ServerError {
     kind: ErrorKind,
     problem: String,
     pub(crate) retry_after: Option<Duration>,
+    pub(crate) unanswered: bool,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl ServerError {
     pub(crate) fn new(server: &Arc<str>, operation: Operation, kind: ErrorKind, problem: impl Into<String>) -> Self {
-        Self { server: Arc::clone(server), operation, kind, problem: problem.into(), retry_after: None, source: None }
+        Self {
+            server: Arc::clone(server),
+            operation,
+            kind,
+            problem: problem.into(),
+            retry_after: None,
+            unanswered: false,
+            source: None,
+        }
     }
 
     pub(crate) fn caused_by(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
@@ -103,6 +112,20 @@ impl ServerError {
     /// The sort of failure.
     pub const fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// False where nothing came back: no connection, none that can be trusted, or silence.
+    pub const fn answered(&self) -> bool {
+        !self.unanswered
+    }
+
+    /// Whether the token was taken, where the failure of a call that shows it says so.
+    pub const fn token_taken(&self) -> Option<bool> {
+        match self.kind {
+            ErrorKind::Unauthorized => Some(false),
+            ErrorKind::Forbidden => Some(true),
+            _ => None,
+        }
     }
 
     /// The name of the server as configured.

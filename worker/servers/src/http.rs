@@ -131,6 +131,11 @@ impl Http {
         }
         let rate = limits.requests_per_second.map(limiter).transpose().map_err(&wrong)?;
         let unusable = "no client for this TLS configuration can be made";
+        let named = tls.ca_pem.as_ref().map(|pem| {
+            let none = || wrong("the Secret of tls.caSecretRef holds no certificate in PEM".to_owned());
+            trust::certificates(pem).ok_or_else(none)
+        });
+        let named = named.transpose()?;
         let mut client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(limits.timeout.min(connect_timeout))
@@ -141,21 +146,10 @@ impl Http {
             client.tls_certs_only([])
         } else if tls.insecure_skip_verify {
             client.tls_danger_accept_invalid_certs(true)
-        } else if tls.ca_pem.is_none() {
-            let public = trust::public().map_err(|error| wrong(unusable.to_owned()).caused_by(error))?;
-            client.tls_backend_preconfigured(public)
         } else {
-            client
+            let trusted = named.map_or_else(trust::public, trust::private);
+            client.tls_backend_preconfigured(trusted.map_err(|error| wrong(unusable.to_owned()).caused_by(error))?)
         };
-        if let Some(pem) = &tls.ca_pem {
-            let authorities = reqwest::Certificate::from_pem_bundle(pem)
-                .ok()
-                .filter(|found| !found.is_empty())
-                .ok_or_else(|| wrong("the Secret of tls.caSecretRef holds no certificate in PEM".to_owned()))?;
-            if base.scheme() == "https" {
-                client = client.tls_certs_merge(authorities);
-            }
-        }
         let client = client.build().map_err(|error| wrong(unusable.to_owned()).caused_by(error))?;
         Ok(Self(Arc::new(Inner {
             client,

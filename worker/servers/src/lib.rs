@@ -133,6 +133,15 @@ impl Write {
     }
 }
 
+/// The accounts at a server.
+#[derive(Debug)]
+pub struct Accounts {
+    /// Those that were told, the token's own first where it has one.
+    pub there: Vec<Account>,
+    /// Why others may be there as well: plex.tv, which alone knows who may see a Plex server, didn't answer or doesn't take the token.
+    pub partial: Option<ServerError>,
+}
+
 /// A media server. Cheap to share; limits of concurrency and rate hold for all its views together.
 #[async_trait]
 pub trait MediaServer: Send + Sync {
@@ -144,13 +153,12 @@ pub trait MediaServer: Send + Sync {
     async fn identify(&self, now: &(dyn Fn() -> Timestamp + Send + Sync)) -> Result<Identity>;
 
     /// The accounts that the token may see. A Plex token that isn't the owner's, or a user's token at Jellyfin or Emby, sees its own only.
-    /// Plex: where plex.tv doesn't answer (or doesn't take the token) the owner's own account is all there is, with a warning in the log.
-    async fn accounts(&self) -> Result<Vec<Account>>;
+    async fn accounts(&self) -> Result<Accounts>;
 
     /// The account that the token belongs to, with fewer requests than [`MediaServer::accounts`]; None for API keys of Jellyfin and Emby. For Plex this is
     /// what single-user set-ups need: of plex.tv only the name is asked.
     async fn own_account(&self) -> Result<Option<Account>> {
-        Ok(self.accounts().await?.into_iter().find(|account| account.own))
+        Ok(self.accounts().await?.there.into_iter().find(|account| account.own))
     }
 
     /// The server as `account` sees it. Plex: needs a token of that account: one of [`Credentials::accounts`], else asked of plex.tv with the

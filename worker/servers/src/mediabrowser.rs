@@ -23,7 +23,7 @@ use crate::connection::{Connection, Credentials};
 use crate::error::{ErrorKind, ServerError};
 use crate::http::{self as wire, Http, NO_QUERY, Repeat, Request};
 use crate::operation::Operation;
-use crate::{Account, AccountView, Identity, Introduction, MediaServer, Result, Webhook, Write};
+use crate::{Account, AccountView, Accounts, Identity, Introduction, MediaServer, Result, Webhook, Write};
 use dto::{Login, SystemInfo, User};
 pub(crate) use view::View;
 
@@ -243,15 +243,16 @@ impl<D: Dialect> MediaServer for MediaBrowser<D> {
         Ok(Identity { server_id: info.id, name: info.server_name, version: info.version, clock_offset })
     }
 
-    async fn accounts(&self) -> Result<Vec<Account>> {
+    async fn accounts(&self) -> Result<Accounts> {
         let me = self.me().await?;
         if let Some(me) = me.as_ref().filter(|me| !me.admin) {
-            return Ok(vec![me.clone()]);
+            return Ok(Accounts { there: vec![me.clone()], partial: None });
         }
         let (request, answer) = self.get(Operation::Accounts, "/Users").await?;
         let users: Vec<User> = self.server.http.json(&request, &answer)?;
         let is_me = |user: &User| me.as_ref().is_some_and(|me| me.id == user.id);
-        Ok(users.into_iter().map(|user| (is_me(&user), user)).map(|(own, user)| account(user, own)).collect())
+        let there = users.into_iter().map(|user| (is_me(&user), user)).map(|(own, user)| account(user, own)).collect();
+        Ok(Accounts { there, partial: None })
     }
 
     async fn own_account(&self) -> Result<Option<Account>> {

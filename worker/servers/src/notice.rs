@@ -106,8 +106,12 @@ struct Sender {
 }
 
 impl Sender {
+    fn missing(&self, field: &'static str) -> Unreadable {
+        Unreadable::Missing { server: self.server, field, remedy: self.remedy }
+    }
+
     fn notice(&self, found: Found) -> Result<(ServerKind, Notice), Unreadable> {
-        let missing = |field| Unreadable::Missing { server: self.server, field, remedy: self.remedy };
+        let missing = |field| self.missing(field);
         let Found { event, server_id, account, sent_at, item, library_id, mut what } = found;
         if item == Ok(None) && what != What::Test {
             what = What::Other;

@@ -21,7 +21,7 @@ use crate::error::{ErrorKind, ServerError};
 use crate::http::{Answer, Http, NO_QUERY, PRODUCT, Request, VERSION, exposed, secret_value};
 use crate::mediabrowser::clock_offset;
 use crate::operation::Operation;
-use crate::{Account, AccountView, Identity, Introduction, MediaServer, Result, Webhook};
+use crate::{Account, AccountView, Accounts, Identity, Introduction, MediaServer, Result, Webhook};
 use dto::{Answered, Root};
 pub(crate) use item::item_of_webhook;
 use view::View;
@@ -96,20 +96,19 @@ impl Server {
     }
 
     /// The account of the token, and its id at plex.tv where plex.tv told it. The owner's doesn't need plex.tv.
-    async fn own(&self) -> Result<(Account, Option<String>, Root)> {
+    async fn own(&self) -> Result<(Account, Result<String>, Root)> {
         let (root, _) = self.root(Operation::Accounts).await?;
         let admin = self.is_owner().await?;
         match self.tv_user().await {
             Ok((id, name)) => {
                 let own = Account { id: if admin { OWNER.to_owned() } else { id.clone() }, name, admin, own: true };
-                Ok((own, Some(id), root))
+                Ok((own, Ok(id), root))
             }
             Err(error) if admin => {
-                tracing::warn!(%error, "plex.tv doesn't help: only the owner's own account can be used");
                 // Some versions write an address there, which isn't for showing.
                 let name = root.my_plex_username.clone().filter(|name| !name.is_empty() && !name.contains('@'));
                 let name = name.unwrap_or_else(|| "owner".to_owned());
-                Ok((Account { id: OWNER.to_owned(), name, admin, own: true }, None, root))
+                Ok((Account { id: OWNER.to_owned(), name, admin, own: true }, Err(error), root))
             }
             Err(error) => Err(error),
         }
@@ -162,13 +161,15 @@ impl MediaServer for Plex {
         Ok(Identity { server_id: root.machine_identifier, name: root.friendly_name, version, clock_offset })
     }
 
-    async fn accounts(&self) -> Result<Vec<Account>> {
+    async fn accounts(&self) -> Result<Accounts> {
         let (own, tv_id, root) = self.0.own().await?;
-        let mut accounts = vec![own];
-        if let Some(tv_id) = tv_id.filter(|_| accounts[0].admin) {
-            accounts.extend(self.0.others(&tv_id, &root.machine_identifier).await?);
-        }
-        Ok(accounts)
+        let owner = own.admin;
+        let mut there = vec![own];
+        let others = match tv_id {
+            Ok(tv_id) if owner => self.0.others(&tv_id, &root.machine_identifier, &mut there).await,
+            told => told.map(drop),
+        };
+        Ok(Accounts { there, partial: others.err() })
     }
 
     async fn own_account(&self) -> Result<Option<Account>> {

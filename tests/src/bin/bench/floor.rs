@@ -40,7 +40,9 @@ impl Floor {
         // Emby can't say whose a token is.
         let account = match server.own_account().await? {
             Some(account) => account,
-            None => server.accounts().await?.into_iter().find(|account| account.admin).context("nobody is there")?,
+            None => {
+                server.accounts().await?.there.into_iter().find(|account| account.admin).context("nobody is there")?
+            }
         };
         let view = server.open(&account, &identity.server_id).await?;
         Ok(Self { _sim: sim, view })

@@ -56,7 +56,7 @@ async fn a_login_introduces_us_and_its_token_is_used() {
     connection.credentials.login = Some(("anna".to_owned(), SecretString::from("hunter2")));
     let client = connect(connection).unwrap();
     client.identify(&|| at(0)).await.unwrap();
-    let accounts = client.accounts().await.unwrap();
+    let accounts = client.accounts().await.unwrap().there;
     assert!(matches!(&accounts[..], [only] if only.own && only.id == "u1"));
     let requests = server.received_requests().await.unwrap();
     assert_eq!(requests.len(), 2);

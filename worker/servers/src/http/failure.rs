@@ -22,7 +22,7 @@ impl Http {
                 Cause::Final,
                 ErrorKind::Configuration,
                 format!(
-                    "no secure connection ({problem}): name the authority in tls.caSecretRef, or correct scheme and host of the url"
+                    "no secure connection ({problem}): name the authority, or the server's own certificate, in tls.caSecretRef, or correct scheme and host of the url"
                 ),
             )
         } else if error.is_connect() {
@@ -37,7 +37,9 @@ impl Http {
         } else {
             (Cause::Broken, ErrorKind::Unreachable, "the connection broke before the answer came".to_owned())
         };
-        self.failure(request, cause, kind, problem, Some(error.without_url()))
+        let mut failure = self.failure(request, cause, kind, problem, Some(error.without_url()));
+        failure.error.unanswered = true;
+        failure
     }
 
     pub(super) fn not_whole(&self, request: &Request, problem: body::Problem) -> Failure {

@@ -199,7 +199,7 @@ async fn a_slow_server_is_asked_three_times_and_a_slow_counting_write_once() {
         let server = MockServer::start().await;
         first_answers(&server, 99, ResponseTemplate::new(200).set_delay(Duration::from_secs(20))).await;
         let mut connection = connection(&server);
-        connection.limits.timeout = Duration::from_millis(100);
+        connection.limits.timeout = Duration::from_millis(500);
         let http = wire(&connection);
         let error = http.send(&request(&http, repeat)).await.unwrap_err();
         assert_eq!((error.kind(), asked(&server).await.len()), (kind, requests));

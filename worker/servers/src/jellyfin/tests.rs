@@ -126,20 +126,20 @@ async fn accounts_are_all_for_administrators_and_keys_and_the_own_one_for_others
     answers(&server, "GET", "/Users", users.clone()).await;
     answers(&server, "GET", "/Users/Me", user("u1", "Anna", true)).await;
     let expected = [account("u1", "Anna", true, true), account("u2", "Ben", false, false)];
-    assert_eq!(client(KIND, &server).accounts().await.unwrap(), expected);
+    assert_eq!(client(KIND, &server).accounts().await.unwrap().there, expected);
 
     for status in [400, 404, 500] {
         let server = MockServer::start().await;
         answers(&server, "GET", "/Users", users.clone()).await;
         refuses(&server, "GET", "/Users/Me", status).await;
         let expected = [account("u1", "Anna", true, false), account("u2", "Ben", false, false)];
-        assert_eq!(client(KIND, &server).accounts().await.unwrap(), expected);
+        assert_eq!(client(KIND, &server).accounts().await.unwrap().there, expected);
         assert_eq!(client(KIND, &server).own_account().await.unwrap(), None);
     }
 
     let server = MockServer::start().await;
     answers(&server, "GET", "/Users/Me", user("u2", "Ben", false)).await;
-    assert_eq!(client(KIND, &server).accounts().await.unwrap(), [account("u2", "Ben", false, true)]);
+    assert_eq!(client(KIND, &server).accounts().await.unwrap().there, [account("u2", "Ben", false, true)]);
     assert_eq!(asked(&server).await, ["GET /Users/Me"]);
 }
 
@@ -156,7 +156,7 @@ async fn a_login_is_exchanged_once_and_names_us() {
     let client = connect(connection).unwrap();
     let (identity, accounts) = tokio::join!(client.identify(&|| at(0)), client.accounts());
     assert_eq!(identity.unwrap().version, "12.0.0");
-    assert!(accounts.unwrap()[0].own);
+    assert!(accounts.unwrap().there[0].own);
     let requests = server.received_requests().await.unwrap();
     let logins: Vec<_> = requests.iter().filter(|request| request.method == "POST").collect();
     assert_eq!(logins.len(), 1);

@@ -82,10 +82,9 @@ impl Server {
         self.tv_xml(operation, "/api/servers/{server}/shared_servers", &[server_id]).await
     }
 
-    /// The accounts beside the owner's: members of the home, and friends with whom this server is shared.
-    pub(super) async fn others(&self, owner: &str, server_id: &str) -> Result<Vec<Account>> {
+    /// Adds the accounts beside the owner's, as far as they are told: members of the home, and friends with whom this server is shared.
+    pub(super) async fn others(&self, owner: &str, server_id: &str, accounts: &mut Vec<Account>) -> Result<()> {
         let operation = Operation::Accounts;
-        let mut accounts = Vec::new();
         for user in self.home(operation).await? {
             let name = user.name();
             if let Some(id) = user.id.map(|id| id.to_string()).filter(|id| id != owner) {
@@ -95,7 +94,7 @@ impl Server {
         let shares = self.shares(operation, server_id).await?.shares;
         // Most servers are shared with nobody.
         if shares.iter().all(|share| accounts.iter().any(|account| account.id == share.user_id)) {
-            return Ok(accounts);
+            return Ok(());
         }
         let friends: Friends = self.tv_xml(operation, "/api/users", &[]).await?;
         for friend in friends.users {
@@ -105,7 +104,7 @@ impl Server {
                 accounts.push(Account { id: friend.id, name, admin: false, own: false });
             }
         }
-        Ok(accounts)
+        Ok(())
     }
 
     /// A token with which the server takes us for `account`.

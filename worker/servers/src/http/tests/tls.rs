@@ -2,10 +2,6 @@ use super::*;
 
 /// A server with a certificate of its own authority, whose PEM it returns.
 async fn secure_server() -> (Url, Vec<u8>) {
-    use tokio_rustls::TlsAcceptor;
-    use tokio_rustls::rustls::ServerConfig;
-    use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
-
     let authority_key = rcgen::KeyPair::generate().unwrap();
     let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
     parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -14,6 +10,14 @@ async fn secure_server() -> (Url, Vec<u8>) {
     let key = rcgen::KeyPair::generate().unwrap();
     let certificate =
         rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    (serving(&certificate, &key).await, authority.pem().into_bytes())
+}
+
+/// A server with this certificate, at localhost.
+async fn serving(certificate: &rcgen::Certificate, key: &rcgen::KeyPair) -> Url {
+    use tokio_rustls::TlsAcceptor;
+    use tokio_rustls::rustls::ServerConfig;
+    use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
@@ -37,7 +41,46 @@ async fn secure_server() -> (Url, Vec<u8>) {
             }
         }
     });
-    (url, authority.pem().into_bytes())
+    url
+}
+
+/// A certificate as `openssl req -x509` makes it, which calls itself an authority; `expired`: some time ago.
+fn self_made(host: &str, expired: bool) -> (rcgen::Certificate, rcgen::KeyPair) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut parameters = rcgen::CertificateParams::new(vec![host.to_owned()]).unwrap();
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    if expired {
+        parameters.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    }
+    (parameters.self_signed(&key).unwrap(), key)
+}
+
+#[tokio::test]
+async fn a_self_signed_certificate_is_trusted_when_it_is_named_itself_and_right_otherwise() {
+    let server = MockServer::start().await;
+    let (ours, key) = self_made("localhost", false);
+    let (twin, _) = self_made("localhost", false);
+    let (elsewhere, elsewhere_key) = self_made("attic", false);
+    let (old, old_key) = self_made("localhost", true);
+    let cases = [
+        (&ours, &key, &ours, None),
+        (&ours, &key, &twin, Some("CaUsedAsEndEntity")),
+        (&elsewhere, &elsewhere_key, &elsewhere, Some("not valid for name")),
+        (&old, &old_key, &old, Some("expired")),
+    ];
+    for (shown, key, named, refused) in cases {
+        let url = serving(shown, key).await;
+        let tls = Tls { ca_pem: Some(named.pem().into_bytes()), insecure_skip_verify: false };
+        let http = wire(&Connection { url, tls, ..connection(&server) });
+        match (http.send(&request(&http, Repeat::Harmless)).await, refused) {
+            (Ok(answer), None) => assert_eq!(answer.body, b"{}"),
+            (Err(error), Some(why)) => {
+                assert!(error.to_string().contains(why), "{why}: {error}");
+                assert!(!error.answered(), "{error}");
+            }
+            (other, _) => panic!("{refused:?}: {:?}", other.map(|answer| answer.body)),
+        }
+    }
 }
 
 #[tokio::test]

@@ -70,7 +70,7 @@ async fn owner_home_and_friends_who_see_this_server_are_its_accounts() {
     let client = with_tv(&server, &tv, BTreeMap::new());
     let own = Account { id: "1".to_owned(), name: "Anna".to_owned(), admin: true, own: true };
     let expected = [own.clone(), other("1002", "Ben"), other("1003", "Cleo"), other("3003", "Guest")];
-    assert_eq!(client.accounts().await.unwrap(), expected);
+    assert_eq!(client.accounts().await.unwrap().there, expected);
     assert_eq!(client.own_account().await.unwrap(), Some(own));
 }
 
@@ -81,8 +81,19 @@ async fn the_owner_is_the_same_account_when_plex_tv_is_away() {
         tv.reset().await;
         refuses(&tv, "GET", "/api/v2/user", status).await;
         let accounts = with_tv(&server, &tv, BTreeMap::new()).accounts().await.unwrap();
-        assert_eq!(accounts, [Account { id: "1".to_owned(), name: "anna".to_owned(), admin: true, own: true }]);
+        assert_eq!(accounts.there, [Account { id: "1".to_owned(), name: "anna".to_owned(), admin: true, own: true }]);
+        assert_eq!(accounts.partial.map(|error| error.is_configuration()), Some(status == 401));
     }
+}
+
+#[tokio::test]
+async fn who_was_told_before_plex_tv_stopped_answering_is_there() {
+    let (server, tv) = (plex().await, plex_tv().await);
+    let away = ResponseTemplate::new(503);
+    Mock::given(path("/api/servers/machine-1/shared_servers")).respond_with(away).with_priority(1).mount(&tv).await;
+    let accounts = with_tv(&server, &tv, BTreeMap::new()).accounts().await.unwrap();
+    let names: Vec<&str> = accounts.there.iter().map(|account| account.name.as_str()).collect();
+    assert_eq!((names, accounts.partial.is_some()), (vec!["Anna", "Ben", "Cleo"], true));
 }
 
 #[tokio::test]
@@ -90,7 +101,7 @@ async fn a_token_that_is_not_the_owners_sees_its_own_account_only() {
     let (server, tv) = (MockServer::start().await, plex_tv().await);
     answers(&server, "GET", "/", root()).await;
     refuses(&server, "GET", "/status/sessions", 403).await;
-    let accounts = with_tv(&server, &tv, BTreeMap::new()).accounts().await.unwrap();
+    let accounts = with_tv(&server, &tv, BTreeMap::new()).accounts().await.unwrap().there;
     assert_eq!(accounts, [Account { id: "1001".to_owned(), name: "Anna".to_owned(), admin: false, own: true }]);
 }
 
