@@ -362,19 +362,21 @@ class Database(unittest.TestCase):
             return json.loads(operator["WATCHSTATE_WORKER_ENV"])
 
         level = {"name": "WATCHSTATE_LOG", "value": "info"}
-        self.assertEqual(told({}), [level])
+        form = {"name": "WATCHSTATE_LOG_FORMAT", "value": "auto"}
+        self.assertEqual(told({}), [level, form])
+        self.assertEqual(told({"logs": {"format": "text"}}), [level, {**form, "value": "text"}])
         secret = {"name": "A", "valueFrom": {"secretKeyRef": {"name": "b", "key": "c"}}}
         debug = {"name": "WATCHSTATE_LOG", "value": "debug"}
         traces = {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector:4318"}
         values = {"traces": {"endpoint": traces["value"]}, "worker": {"extraEnv": [secret, debug]}}
-        self.assertEqual(told(values), [traces, secret, debug])
+        self.assertEqual(told(values), [form, traces, secret, debug])
 
     def test_the_kubelet_fills_in_variables_of_workers_in_their_pods_and_in_the_user_s_order(self):
         extra = [{"name": name, "value": value} for name, value in [("Z_HOST", "proxy"), ("A_URL", "http://$(Z_HOST):3128"), ("B", "$$(A_URL) $")]]
         operator = env(named(render({**DATABASE, "worker": {"extraEnv": extra}}), "Deployment", "watchstate-operator")["spec"]["template"]["spec"])
         text = operator["WATCHSTATE_WORKER_ENV"]
         self.assertNotIn("$", text.replace("$$", ""), "the kubelet finds nothing to fill in, and makes a $ of each two")
-        self.assertEqual(json.loads(text.replace("$$", "$"))[1:], extra)
+        self.assertEqual(json.loads(text.replace("$$", "$"))[2:], extra)
 
 
 class Operator(unittest.TestCase):
@@ -707,7 +709,7 @@ class Policies(unittest.TestCase):
 
     def test_the_webhook_speaks_to_dns_and_the_database_only(self):
         webhook = self.policies(databaseTo=[{"ipBlock": {"cidr": "10.0.0.0/8"}}])["watchstate-webhook"]
-        self.assertEqual([[port["port"] for port in rule["ports"]] for rule in webhook["egress"]], [[53, 53], [5432]])
+        self.assertEqual([[port["port"] for port in rule["ports"]] for rule in webhook["egress"]], [[53, 53, 5353, 5353], [5432]])
         self.assertEqual(webhook["egress"][1]["to"], [{"ipBlock": {"cidr": "10.0.0.0/8"}}])
         self.assertEqual([rule["ports"][0]["port"] for rule in webhook["ingress"]], ["admin", "http"])
 

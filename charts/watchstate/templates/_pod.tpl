@@ -104,7 +104,7 @@ What the operator gives to worker pods, as JSON: logs and traces as everywhere, 
 a variable may refer to those before it. The kubelet shall fill these in there, and not in the text that the operator is given: there "$$" is "$".
 */}}
 {{- define "watchstate.workerEnv" -}}
-{{- $ours := list (dict "name" "WATCHSTATE_LOG" "value" .Values.logs.level) }}
+{{- $ours := list (dict "name" "WATCHSTATE_LOG" "value" .Values.logs.level) (dict "name" "WATCHSTATE_LOG_FORMAT" "value" .Values.logs.format) }}
 {{- with .Values.traces.endpoint }}
 {{- $ours = append $ours (dict "name" "OTEL_EXPORTER_OTLP_ENDPOINT" "value" .) }}
 {{- end }}

@@ -156,7 +156,6 @@ impl<'a> Blueprint<'a> {
             plain("WATCHSTATE_TOKENS", tokens::FOLDER),
             // A name is wanted where there is no home; with a database elsewhere nothing is put there.
             plain("WATCHSTATE_DATA", "/tmp"),
-            plain("WATCHSTATE_LOG_FORMAT", "json"),
         ];
         if part != Part::Follow {
             ours.push(plain("WATCHSTATE_SUMMARY_FILE", SUMMARY));
