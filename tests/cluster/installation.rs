@@ -1,6 +1,7 @@
 //! An installation with a household: the chart in a namespace of its own, simulated servers on this machine, and a database of its own.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -9,13 +10,15 @@ use k8s_openapi::api::core::v1::{Node, Secret, Service};
 use kube::Api;
 use kube::api::ListParams;
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
+use tokio::time::timeout;
 use url::Url;
 use watchstate_crds::{MediaServer, SyncSchedule};
 use watchstate_tests::household::Household;
 use watchstate_tests::webhook::{Target, Webhooks};
 use watchstate_tests::world::{Content, Flavor, World};
 
-use crate::cluster::{image_values, setting, with};
+use crate::cluster::{PATIENCE, image_values, setting, with};
 use crate::definitions::definitions;
 use crate::door::Door;
 use crate::films::{ANNA, films};
@@ -45,6 +48,14 @@ impl Installation {
     pub async fn alone(purpose: &str, more: &Value) -> Result<Self> {
         definitions().await?;
         let installation = Self::within(Namespace::alone(purpose).await?, more).await?;
+        installation.install("charts/watchstate").await?;
+        Ok(installation)
+    }
+
+    /// A further one for a test that has one already, and keeps it for longer.
+    pub async fn further(purpose: &str, more: &Value) -> Result<Self> {
+        definitions().await?;
+        let installation = Self::within(Namespace::further(purpose).await?, more).await?;
         installation.install("charts/watchstate").await?;
         Ok(installation)
     }
@@ -173,6 +184,21 @@ impl Installation {
         let job = self.namespace.until(&name, "ends", ended).await?;
         ensure!(is_job(job.as_ref(), "Complete"), "{name} failed:\n{}", self.namespace.story().await);
         Ok(())
+    }
+
+    /// Waits until nobody writes to a server: the lane of a worker that was killed is free once the database has noticed.
+    pub async fn nobody_writes(&self) -> Result<()> {
+        let mut connection = PgConnection::connect(&self.household.database).await?;
+        let held = "select exists (select from pg_locks where locktype = 'advisory' and objsubid = 2
+            and classid = x'57530002'::bigint::oid and database = (select oid from pg_database where datname = current_database()))";
+        let waiting = async {
+            while sqlx::query_scalar::<_, bool>(held).fetch_one(&mut connection).await? {
+                // It can only be asked.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            anyhow::Ok(())
+        };
+        timeout(PATIENCE, waiting).await.context("somebody still writes")?
     }
 
     /// The address of a server's webhook at the Service, with the token from the Secret that the status names, as a person would put it in.

@@ -40,6 +40,11 @@ impl Namespace {
         Self::made(purpose, Some(Guard::Alone { _guard: guard })).await
     }
 
+    /// Makes a further one for a test that has one already: to take the cluster twice would be to wait, for ever, for who waits to have it alone.
+    pub async fn further(purpose: &str) -> Result<Self> {
+        Self::made(purpose, None).await
+    }
+
     /// Makes one that is there for all tests.
     pub async fn of_all(purpose: &str) -> Result<Self> {
         Self::made(purpose, None).await

@@ -55,9 +55,9 @@ start_own() {
   postgres_archive "$(postgres_programs)"
   export KUBECONFIG="$dir/admin.kubeconfig" PATH="$programs:$PATH"
   export HELM_CACHE_HOME="$dir/helm" HELM_CONFIG_HOME="$dir/helm" HELM_DATA_HOME="$dir/helm"
-  until_ok 60 "containerd" inside ctr version
+  until_ok 300 "containerd" inside ctr version
   load_own "$archives"/*.tar
-  until_ok 60 "The API server" kubectl get --raw /readyz
+  until_ok 300 "The API server" kubectl get --raw /readyz
   kubectl apply -f - >/dev/null <<EOF
 apiVersion: v1
 kind: Service
@@ -72,7 +72,7 @@ endpoints: [{addresses: [198.18.$number.2]}]
 ports: [{name: dns, port: 53, protocol: UDP}, {name: dns-tcp, port: 53, protocol: TCP}]
 EOF
   volumes_own | kubectl apply -f - >/dev/null
-  until_ok 60 "The node" kubectl wait --for=condition=Ready node/node --timeout=0
+  until_ok 300 "The node" kubectl wait --for=condition=Ready node/node --timeout=0
 
   export WATCHSTATE_TEST_IMAGE=${WATCHSTATE_TEST_IMAGE:-$image} WATCHSTATE_TEST_POSTGRES_IMAGE=$postgres_image
   export WATCHSTATE_TEST_HOST=198.18.$number.1 WATCHSTATE_TEST_NODE

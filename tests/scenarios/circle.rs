@@ -11,9 +11,10 @@ use watchstate_tests::webhook::{Target, Webhooks};
 use watchstate_tests::world::{Flavor, UserState, World};
 
 use crate::builders::*;
+use crate::ledger::Ledger;
 
-/// Long enough for every change that comes at all.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Long enough for all that comes at all.
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A server of each kind.
 pub const THREE: [(&str, Flavor); 3] =
@@ -62,13 +63,20 @@ impl<const N: usize> Circle<N> {
 
     /// All that the servers told was answered with 202, merged, and what it asked for written, the echoes of that included.
     pub async fn settle(&self) -> Result<()> {
+        let ledger = Ledger::open(&self.household).await?;
         for _ in 0..2 {
             for hooks in &self.hooks {
                 for sent in hooks.settle().await {
                     ensure!(sent.status == Some(202), "{sent:#?}\n{:#?}", self.receiver.log());
                 }
             }
-            self.household.worker(&["push"]).await?.expect(0)?;
+            // Where the database took its time they were answered all the same.
+            let spooled = "watchstate_spooled_events{component=\"webhook\"}";
+            until("the spool is empty", async || Ok(self.receiver.metric(spooled).await? < 0.5)).await?;
+            ledger.merged().await?;
+            self.household.worker(&["push", "--wait"]).await?.expect(0)?;
+            // What was looked up only now is written by whoever comes first.
+            ledger.nothing_is_due().await?;
         }
         Ok(())
     }
@@ -92,6 +100,17 @@ impl<const N: usize> Circle<N> {
     pub fn writes(&self) -> [usize; N] {
         std::array::from_fn(|place| self.worlds[place].writes().len())
     }
+}
+
+/// Waits for something that can only be asked for.
+pub async fn until(what: &str, mut so: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
+    let waiting = async {
+        while !so().await? {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    };
+    timeout(PATIENCE, waiting).await.with_context(|| format!("it never came so far: {what}"))?
 }
 
 /// Waits until something is true of a server.

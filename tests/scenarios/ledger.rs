@@ -2,7 +2,6 @@
 //! and libraries of any size.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::Value;
@@ -12,6 +11,7 @@ use watchstate_tests::library::{Size, Titles, give_past};
 use watchstate_tests::world::{UserState, World};
 
 use crate::builders::{ADDED, ANNA, at};
+use crate::circle::until;
 
 /// A household's database.
 pub struct Ledger(PgPool);
@@ -87,14 +87,30 @@ impl Ledger {
         .await
     }
 
-    /// Waits until so many connections wait for locks of others. Asked again and again: nobody tells of it.
+    /// Waits until so many connections wait for locks of others.
     pub async fn waiting(&self, connections: i64) -> Result<()> {
         let waiting =
             "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-        while self.number(waiting).await? < connections {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        Ok(())
+        let what = format!("{connections} connections wait for locks");
+        until(&what, async || Ok(self.number(waiting).await? >= connections)).await
+    }
+
+    /// Waits until all events that came are merged. One that somebody is merging counts as waiting until that is done.
+    pub async fn merged(&self) -> Result<()> {
+        let waiting = "select count(*) from inbox where handled_at is null and verdict = 'waiting'";
+        until("all events are merged", async || Ok(self.number(waiting).await? == 0)).await
+    }
+
+    /// Waits until nothing is left to be merged, looked up or written by now. Suspended servers have nobody who would do it.
+    pub async fn nothing_is_due(&self) -> Result<()> {
+        let due = "select count(*) from (
+                select server_id from inbox where handled_at is null
+                    and (verdict = 'waiting' or verdict = 'lookup' and coalesce(next_try_at, received_at) <= now())
+                union all
+                select a.server_id from outbox o join account a on a.id = o.account_id
+                where o.state = 'pending' and o.next_try_at <= now()
+            ) due join server s on s.id = due.server_id where not coalesce((s.policy->>'suspend')::boolean, false)";
+        until("nothing is due", async || Ok(self.number(due).await? == 0)).await
     }
 
     /// How many writes wait or were given up.

@@ -17,10 +17,12 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use watchstate_tests::household::Household;
 use watchstate_tests::process::Process;
+use watchstate_tests::reserved::Reserved;
 use watchstate_tests::webhook::{Target, Webhooks};
 use watchstate_tests::world::{Flavor, World};
 
 use crate::builders::*;
+use crate::circle::{PATIENCE, until};
 use crate::ledger::Ledger;
 use postgres::Postgres;
 
@@ -29,8 +31,6 @@ mod postgres;
 const EVENTS: usize = 10_000;
 /// Each with a client of its own, which sends one event after the other.
 const CONNECTIONS: usize = 4;
-/// Long enough for all that comes at all.
-const PATIENCE: Duration = Duration::from_mins(1);
 /// Between two tries of one event.
 const PAUSE: Duration = Duration::from_millis(50);
 /// So often an event is tried: several times what a restart takes.
@@ -157,10 +157,10 @@ impl<'a> Senders<'a> {
         }
     }
 
-    /// Does something to the receivers in the midst of so many events.
-    async fn amidst<T>(&self, events: usize, what: impl Future<Output = Result<T>>) -> Result<T> {
+    /// Does something to the receivers in the midst of so many events; `later` of them are left to it to allow.
+    async fn amidst<T>(&self, events: usize, later: usize, what: impl Future<Output = Result<T>>) -> Result<T> {
         let before = *self.accepted.borrow();
-        self.allowed.add_permits(events);
+        self.allowed.add_permits(events - later);
         self.accepted.subscribe().wait_for(|accepted| *accepted >= before + events / 4).await?;
         let came_of_it = what.await?;
         self.accepted.subscribe().wait_for(|accepted| *accepted >= before + events).await?;
@@ -176,17 +176,6 @@ async fn send(client: &Client, url: &str, event: &str) -> Result<bool> {
         status if status.is_server_error() => Ok(false),
         status => bail!("{status}: {}", answer.text().await?),
     }
-}
-
-/// Waits for something that can only be asked for.
-async fn until(what: &str, mut so: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
-    let waiting = async {
-        while !so().await? {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        Ok(())
-    };
-    timeout(PATIENCE, waiting).await.with_context(|| format!("it never came so far: {what}"))?
 }
 
 /// How many events wait in a receiver's spool.
@@ -218,13 +207,15 @@ async fn nothing_is_lost_while_database_and_receivers_come_and_go() -> Result<()
             tokio::time::sleep(Duration::from_secs(1)).await;
             postgres.again().await
         };
-        senders.amidst(share, crashing).await?;
+        senders.amidst(share, 0, crashing).await?;
 
         // It goes for so long that events go to the spools. A receiver is killed with its spool full of them, and starts without a database.
-        let (mut spools, address) = (0, one.address.clone());
+        // However long the database takes to stop, some events come afterwards.
+        let (mut spools, address, later) = (0, one.address.clone(), share / 2);
         one = senders
-            .amidst(share, async {
+            .amidst(share, later, async {
                 postgres.stop("fast").await?;
+                senders.allowed.add_permits(later);
                 until("events are spooled", async || Ok(spooled(&one).await? > 0)).await?;
                 spools += through_the_spool(&one).await?;
                 one.kill().await?;
@@ -239,7 +230,7 @@ async fn nothing_is_lost_while_database_and_receivers_come_and_go() -> Result<()
 
         // New receivers take the places of the old ones, one after the other.
         (one, two) = senders
-            .amidst(share, async {
+            .amidst(share, 0, async {
                 spools += through_the_spool(&one).await? + through_the_spool(&two).await?;
                 let (first, second) = (one.address.clone(), two.address.clone());
                 ensure!(one.stop().await?.success());
@@ -248,7 +239,7 @@ async fn nothing_is_lost_while_database_and_receivers_come_and_go() -> Result<()
                 Ok((one, scene.receiver(&second, "two").await?))
             })
             .await?;
-        senders.amidst(share, async { Ok(()) }).await?;
+        senders.amidst(share, 0, async { Ok(()) }).await?;
         for receiver in [&one, &two] {
             until("the spool is empty", async || Ok(spooled(receiver).await? == 0)).await?;
             spools += through_the_spool(receiver).await?;
@@ -313,7 +304,8 @@ async fn a_receiver_that_starts_without_its_database_is_ready_when_that_comes() 
     let scene = Scene::new().await?;
     scene.postgres.stop("fast").await?;
     // A free port, to be known before anybody is ready.
-    let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    let reserved = Reserved::new(([127, 0, 0, 1], 0).into())?;
+    let address = reserved.addr.to_string();
     let (receiver, there) = tokio::join!(scene.receiver(&address, "late"), async {
         listens(&address).await?;
         scene.postgres.again().await

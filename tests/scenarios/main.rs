@@ -15,6 +15,7 @@ mod backups;
 mod builders;
 mod circle;
 mod clocks;
+mod commands;
 mod databases;
 mod dry_runs;
 mod echoes;

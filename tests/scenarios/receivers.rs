@@ -248,12 +248,14 @@ async fn no_secret_is_logged_kept_or_measured() -> Result<()> {
         }
     }
     household.worker(&["push"]).await?.expect(0)?;
+    let ledger = Ledger::open(&household).await?;
+    // They are kept after they were answered.
+    until("all are kept", async || Ok(ledger.number("select count(*) from kept_request").await? >= 12)).await?;
     let requests = household.worker(&["inbox", "requests", "-o", "json"]).await?.expect(0)?;
     ensure!(requests.json()?.as_array().is_some_and(|kept| kept.len() == 12), "{requests:#?}");
     let metrics = receiver.ask("/metrics").await?;
     let log = receiver.log().join("\n");
     ensure!(log.contains("202") && log.contains("refused"), "the log is loud: {log}");
-    let ledger = Ledger::open(&household).await?;
     let rows: Vec<String> = ledger
         .everything()
         .await?

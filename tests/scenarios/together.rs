@@ -4,12 +4,15 @@ use anyhow::{Context, Result};
 use futures::future::join_all;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use tokio::time::timeout;
+use url::Url;
 use watchstate_tests::household::{Household, Ran};
 use watchstate_tests::http::{Fault, FaultKind, Group};
 use watchstate_tests::postgres;
 use watchstate_tests::world::{Flavor, World};
 
 use crate::builders::*;
+use crate::circle::PATIENCE;
 use crate::ledger::{Ledger, fill, watch_first};
 
 /// The outcome of a verb at a server.
@@ -154,12 +157,13 @@ async fn a_migration_that_was_changed_afterwards_is_refused_and_said_so() -> Res
 async fn a_lost_database_connection_ends_the_run_and_the_next_one_finishes() -> Result<()> {
     let (household, [one, other]) = household([("one", Flavor::Plex), ("other", Flavor::Emby49)], titles).await?;
     watched(&one, "Heat", "2024-02-01T20:00:00Z");
-    other.inject(Fault::new(FaultKind::Delay(2_000)).group(Group::ReadPage).times(1));
+    // To claim a database takes its time: all is ready for the cut before the answer waits for it.
+    let elsewhere = postgres::database().await?;
+    let mut admin = PgConnection::connect(&elsewhere.url).await?;
+    other.inject(Fault::new(FaultKind::Delay(10_000)).group(Group::ReadPage).times(1));
     let child = household.spawn(&["sync"]).await?;
     held(&other).await;
     let name = household.database.rsplit('/').next().context("a name")?.split('?').next().context("a name")?.to_owned();
-    let elsewhere = postgres::database().await?;
-    let mut admin = PgConnection::connect(&elsewhere.url).await?;
     let cut = format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'");
     admin.execute(AssertSqlSafe(cut)).await?;
     let ran = Ran::from(child.wait_with_output().await?).expect(1)?;
@@ -173,7 +177,7 @@ async fn a_lost_database_connection_ends_the_run_and_the_next_one_finishes() -> 
 /// Another process has one of the page's titles, and then wants the other: one of the two must give way.
 #[tokio::test]
 async fn a_page_that_another_process_waits_for_while_it_waits_for_that_one_is_stored_anew() -> Result<()> {
-    let (household, [here]) = household([("here", Flavor::Jellyfin12)], titles).await?;
+    let (mut household, [here]) = household([("here", Flavor::Jellyfin12)], titles).await?;
     for title in ["Alien", "Heat"] {
         watched(&here, title, "2024-02-01T20:00:00Z");
     }
@@ -183,15 +187,20 @@ async fn a_page_that_another_process_waits_for_while_it_waits_for_that_one_is_st
     }
     let ledger = Ledger::open(&household).await?;
     let mut busy = PgConnection::connect(&household.database).await?;
-    // Who looks for the deadlock is who is ended by it.
+    // Who looks for the deadlock is who is ended by it. It looks once, and not before there is one.
     busy.execute("set deadlock_timeout = '1h'").await?;
+    let mut patient = Url::parse(&household.database)?;
+    patient.query_pairs_mut().append_pair("options[deadlock_timeout]", "10s");
+    household.database = patient.into();
     let mut held = busy.begin().await?;
     held.execute("select from watch_state where title_id = (select max(title_id) from watch_state) for update").await?;
     let child = household.spawn(&["-v", "import", "--full", "-o", "json"]).await?;
     ledger.waiting(1).await?;
-    held.execute("select from watch_state where title_id = (select min(title_id) from watch_state) for update").await?;
+    let other = "select from watch_state where title_id = (select min(title_id) from watch_state) for update";
+    timeout(PATIENCE, held.execute(other)).await.context("nobody gives way")??;
     held.rollback().await?;
-    let ran = Ran::from(child.wait_with_output().await?).expect(0)?;
+    let ended = timeout(PATIENCE, child.wait_with_output()).await.context("it doesn't end")??;
+    let ran = Ran::from(ended).expect(0)?;
     assert!(ran.stderr.contains("a page is stored anew"), "{ran:#?}");
     assert_eq!(ran.json()?["servers"][0]["read"]["playedAgain"], 2, "counted once: {ran:#?}");
     for title in ["Alien", "Heat"] {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
@@ -14,6 +15,7 @@ use tokio::sync::OnceCell;
 use crate::plex_tv::PlexTv;
 use crate::postgres;
 use crate::process::Process;
+use crate::reserved::Reserved;
 use crate::server::{Listening, SimServer};
 use crate::world::{TimeSource, World};
 
@@ -51,6 +53,8 @@ pub struct Member {
     pub webhook_token: String,
     /// More lines of its spec, indented by two.
     pub spec: String,
+    /// Its address while it is down.
+    reserved: Option<Reserved>,
 }
 
 /// What the worker did.
@@ -114,8 +118,16 @@ impl Household {
         }
         let users = users.iter().map(|(person, account)| ((*person).to_owned(), (*account).to_owned())).collect();
         let webhook_token = format!("hook-{name}-{}", uuid::Uuid::new_v4().simple());
-        let member =
-            Member { sim: Some(sim), world: world.clone(), url, token, users, webhook_token, spec: String::new() };
+        let member = Member {
+            sim: Some(sim),
+            world: world.clone(),
+            url,
+            token,
+            users,
+            webhook_token,
+            spec: String::new(),
+            reserved: None,
+        };
         self.servers.insert(name.to_owned(), member);
         Ok(world)
     }
@@ -154,8 +166,11 @@ impl Household {
 
     /// Takes a server down: connections are refused. [`Self::up`] brings it back at the same address.
     pub async fn down(&mut self, name: &str) -> Result<()> {
-        if let Some(sim) = self.member(name)?.sim.take() {
+        let member = self.member(name)?;
+        if let Some(sim) = member.sim.take() {
+            let addr = sim.addr;
             sim.stop().await;
+            member.reserved = Some(Reserved::new(addr)?);
         }
         Ok(())
     }
@@ -165,6 +180,7 @@ impl Household {
         let member = self.member(name)?;
         let address = member.url.trim_start_matches("http://").to_owned();
         member.sim = Some(SimServer::start(member.world.clone(), address).await?);
+        member.reserved = None;
         Ok(())
     }
 
@@ -232,6 +248,8 @@ impl Household {
             .chain(arguments.iter().copied())
             .collect();
         let command = self.program("watchstate-webhook", &all).await?;
+        let addr: SocketAddr = address.parse()?;
+        let _until_it_listens = (addr.port() != 0).then(|| Reserved::new(addr)).transpose()?;
         Process::start(command, "webhooks are received").await
     }
 

@@ -11,6 +11,7 @@ pub mod plex;
 pub mod plex_tv;
 pub mod postgres;
 pub mod process;
+pub mod reserved;
 pub mod server;
 pub mod webhook;
 pub mod world;

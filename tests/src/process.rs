@@ -68,12 +68,23 @@ impl Process {
 
     /// Waits for a line of its log with this message; its fields.
     pub async fn logged(&self, message: &str) -> Result<Value> {
+        self.line(message, |said| said == message).await
+    }
+
+    /// The same for a message that has these words in it.
+    pub async fn logged_with(&self, words: &str) -> Result<Value> {
+        self.line(words, |said| said.contains(words)).await
+    }
+
+    async fn line(&self, words: &str, so: impl Fn(&str) -> bool) -> Result<Value> {
         let mut lines = self.lines.clone();
         let waiting = async {
             loop {
                 let found = self.log().iter().find_map(|line| {
                     let line: Value = serde_json::from_str(line).ok()?;
-                    (line["message"] == message || line["fields"]["message"] == message).then_some(line)
+                    let said = [&line["message"], &line["fields"]["message"]];
+                    let fits = said.into_iter().any(|said| said.as_str().is_some_and(&so));
+                    fits.then_some(line)
                 });
                 if found.is_some() || lines.changed().await.is_err() {
                     return found;
@@ -84,7 +95,7 @@ impl Process {
             .await
             .ok()
             .flatten()
-            .with_context(|| format!("it never said {message:?}: {:#?}", self.log()))
+            .with_context(|| format!("it never said {words:?}: {:#?}", self.log()))
     }
 
     /// All that it has logged.

@@ -4,17 +4,22 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 use sqlx::{Connection, Executor, PgConnection};
 use tempfile::TempDir;
+use url::Url;
 use watchstate_store::embedded::{Embedded, Folders};
 use watchstate_tests::postgres::programs;
+use watchstate_tests::reserved::Reserved;
 
 /// Stopped when dropped.
 pub struct Postgres {
     embedded: Embedded,
     folder: TempDir,
+    /// Its address while it is stopped.
+    reserved: Mutex<Option<Reserved>>,
 }
 
 impl Postgres {
@@ -25,7 +30,7 @@ impl Postgres {
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
         let data = folder.path().join("postgres");
         let embedded = Embedded::start(Folders { programs: programs(), data }).await?;
-        let postgres = Self { embedded, folder };
+        let postgres = Self { embedded, folder, reserved: Mutex::default() };
         // What was written outlives the process, however that ends; nobody pulls the plug of the machine.
         let mut connection = PgConnection::connect(&postgres.url()).await?;
         connection.execute("alter system set fsync = off").await?;
@@ -41,12 +46,21 @@ impl Postgres {
 
     /// Stops it: `fast`, in order; `immediate`, as a crash would.
     pub async fn stop(&self, mode: &str) -> Result<()> {
-        self.pg_ctl(&["stop", "--wait", "--mode", mode]).await
+        self.pg_ctl(&["stop", "--wait", "--mode", mode]).await?;
+        let url = Url::parse(&self.url())?;
+        self.reserve(Some(Reserved::new(([127, 0, 0, 1], url.port().context("a port")?).into())?));
+        Ok(())
     }
 
     /// Starts it again, with the options that it was started with, its port among them: that is what `restart` does when it finds it stopped.
     pub async fn again(&self) -> Result<()> {
-        self.pg_ctl(&["restart", "--wait", "--silent"]).await
+        self.pg_ctl(&["restart", "--wait", "--silent"]).await?;
+        self.reserve(None);
+        Ok(())
+    }
+
+    fn reserve(&self, reserved: Option<Reserved>) {
+        *self.reserved.lock().unwrap_or_else(PoisonError::into_inner) = reserved;
     }
 
     async fn pg_ctl(&self, arguments: &[&str]) -> Result<()> {
