@@ -253,7 +253,7 @@ impl Default for WebhookPolicy {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = rules::CA_OR_NO_CHECK)]
 pub struct Tls {
-    /// A Secret with the certificates of a private authority that signed the server's certificate.
+    /// A Secret with the certificates of a private authority that signed the server's certificate, or with that certificate itself where nobody signed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_secret_ref: Option<CaSecretRef>,
     /// true: any certificate is taken. Whoever sits between can read the token; prefer caSecretRef. Default: false.

@@ -8,6 +8,7 @@ mod backup;
 mod policy;
 mod rules;
 mod status;
+mod timetable;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ pub use self::backup::{Backup, BackupTarget, Bucket, VolumeClaim};
 pub use self::policy::{Policy, ProgressPolicy, UnplayedBrake};
 pub(crate) use self::rules::problems;
 pub use self::status::{HeldRun, Outcome, RunCounts, SyncScheduleStatus, Verb, VerbStatus};
+pub(crate) use self::timetable::problems as of_timetable;
 pub use self::worker::{ImagePullPolicy, Worker};
 use crate::duration::Duration;
 use crate::pattern;

@@ -51,11 +51,16 @@ impl MediaServer {
 
 impl SyncSchedule {
     /// What an API server would refuse about this object; empty where it would accept it.
-    /// Whether a time zone exists and a cron expression ever fires is left to who runs it.
+    /// Whether a time zone exists and a clock can follow a cron expression is another question: [`Self::validate_timetable`].
     pub fn validate(&self) -> Vec<Problem> {
         let mut found = bounds(self, schema::sync_schedule());
         found.extend(sync_schedule::problems(self));
         found
+    }
+
+    /// What an API server would refuse about the CronJobs that are made of this object, for who has none.
+    pub fn validate_timetable(&self) -> Vec<Problem> {
+        sync_schedule::of_timetable(&self.spec)
     }
 }
 

@@ -2,18 +2,17 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use tracing::Level;
 use watchstate_operator::args::Args;
 use watchstate_runtime::clock::Clock;
 use watchstate_runtime::shutdown::Shutdown;
-use watchstate_runtime::{Exit, Service, Telemetry};
+use watchstate_runtime::{Exit, Service, Telemetry, command_line, redact};
 
 /// It waits most of the time, and each thread has memory of its own: so many are enough for a thousand servers.
 const THREADS: usize = 2;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args: Args = command_line::parse();
     let service = Service { name: "watchstate-operator", version: env!("CARGO_PKG_VERSION"), level: Level::INFO };
     let telemetry = match Telemetry::start(service, &args.logs) {
         Ok(telemetry) => telemetry,
@@ -45,6 +44,6 @@ fn run(args: Args, telemetry: &Telemetry) -> ExitCode {
 
 /// What couldn't even begin is told to the person at once, with all its causes.
 fn refuse(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", redact::chain(error.as_ref()));
     Exit::into(watchstate_operator::exit_of(error))
 }

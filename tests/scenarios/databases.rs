@@ -45,7 +45,7 @@ async fn a_database_that_refuses_us_is_told_at_once_and_by_its_address() -> Resu
     let household = Household::new().await?;
     let mut url = Url::parse(&household.database)?;
     url.set_path("/nobodys-database");
-    let ran = household.worker(&["--database", url.as_str(), "servers", "list"]).await?.expect(1)?;
+    let ran = household.worker(&["--database", url.as_str(), "servers", "list"]).await?.expect(2)?;
     let told = format!("127.0.0.1:{}", url.port().context("a port")?);
     ensure!(ran.stderr.contains(&told) && ran.stderr.contains("nobodys-database"), "{ran:#?}");
     ensure!(!ran.stderr.contains("waiting for the database"), "{ran:#?}");

@@ -219,7 +219,7 @@ async fn a_database_that_is_no_address_or_not_there_is_told_without_its_password
         (format!("mysql://me:{password}@127.0.0.1/db"), 2),
         (format!("postgres://me:{password}@127.0.0.1:port/db"), 2),
         (format!("postgres://me:{password}@127.0.0.1:1/db"), 1),
-        (wrong, 1),
+        (wrong, 2),
     ] {
         household.database.clone_from(&address);
         for arguments in [&["sync"][..], &["-vvv", "state"], &["--log-format", "json", "-vvv", "servers", "list"]] {

@@ -2,11 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use tracing::Level;
 use watchstate_runtime::clock::Clock;
 use watchstate_runtime::shutdown::Shutdown;
-use watchstate_runtime::{Exit, Service, Telemetry};
+use watchstate_runtime::{Exit, Service, Telemetry, command_line, redact};
 use watchstate_webhook::args::Cli;
 
 /// Bodies come and go: mimalloc gives their memory back.
@@ -14,7 +13,7 @@ use watchstate_webhook::args::Cli;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli: Cli = command_line::parse();
     let service = Service { name: "watchstate-webhook", version: env!("CARGO_PKG_VERSION"), level: Level::INFO };
     let telemetry = match Telemetry::start(service, &cli.logs) {
         Ok(telemetry) => telemetry,
@@ -46,6 +45,6 @@ fn run(cli: Cli, telemetry: &Telemetry) -> ExitCode {
 
 /// What couldn't even begin is told to the person at once, with all its causes.
 fn refuse(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", redact::chain(error.as_ref()));
     Exit::into(watchstate_webhook::exit_of(error))
 }

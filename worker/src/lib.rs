@@ -43,9 +43,9 @@ pub struct Misconfigured(pub String);
 
 /// The exit that an error asks for; None where nothing is known of it.
 pub fn exit_of(error: &anyhow::Error) -> Option<Exit> {
-    let address = matches!(error.downcast_ref(), Some(StoreError::Address(_)));
+    let database = error.downcast_ref().is_some_and(StoreError::is_configuration);
     // What telemetry refuses is in the environment: a filter, an address.
-    (address || error.is::<Misconfigured>() || error.is::<TelemetryError>()).then_some(Exit::Configuration)
+    (database || error.is::<Misconfigured>() || error.is::<TelemetryError>()).then_some(Exit::Configuration)
 }
 
 /// Runs a verb. `stop` is cancelled when the process shall end: what was read is stored, what was begun is finished.

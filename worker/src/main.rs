@@ -2,12 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use tracing::Level;
 use watchstate_runtime::clock::Clock;
 use watchstate_runtime::logs::Sink;
 use watchstate_runtime::shutdown::Shutdown;
-use watchstate_runtime::{Exit, Service, Telemetry};
+use watchstate_runtime::{Exit, Service, Telemetry, command_line, redact};
 use watchstate_worker::args::Cli;
 use watchstate_worker::progress::Progress;
 
@@ -16,7 +15,7 @@ use watchstate_worker::progress::Progress;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli: Cli = command_line::parse();
     let progress = Progress::detect();
     let above = progress.clone();
     let service = Service { name: "watchstate-worker", version: env!("CARGO_PKG_VERSION"), level: Level::WARN };
@@ -55,6 +54,6 @@ fn run(cli: Cli, telemetry: &Telemetry, progress: Progress) -> ExitCode {
 
 /// What couldn't even begin is told to the person at once, with all its causes.
 fn refuse(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", redact::chain(error.as_ref()));
     watchstate_worker::exit_of(error).unwrap_or(Exit::TryAgain).into()
 }

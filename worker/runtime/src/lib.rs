@@ -4,6 +4,7 @@
 
 pub mod admin;
 pub mod clock;
+pub mod command_line;
 pub mod exit;
 pub mod logs;
 pub mod metrics;

@@ -30,13 +30,16 @@ pub fn url(url: &Url) -> String {
     shown.into()
 }
 
-/// An error with all its sources, `a: b: c`, scrubbed.
+/// An error with all its sources, `a: b: c`, scrubbed. A source that the text before ends with already isn't told twice.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
+        let cause = inner.to_string();
+        if !text.ends_with(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
         source = inner.source();
     }
     scrub(&text).into_owned()
@@ -134,6 +137,18 @@ mod tests {
         for (given, shown) in table {
             assert_eq!(url(&Url::parse(given).unwrap()), shown);
         }
+    }
+
+    #[test]
+    fn a_cause_that_was_told_already_isnt_told_again() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("the database said: {0}")]
+        struct Outer(#[source] std::io::Error);
+        #[derive(Debug, thiserror::Error)]
+        #[error("the database is away")]
+        struct Silent(#[source] std::io::Error);
+        assert_eq!(chain(&Outer(std::io::Error::other("token=abc"))), "the database said: token=***");
+        assert_eq!(chain(&Silent(std::io::Error::other("no route"))), "the database is away: no route");
     }
 
     #[test]

@@ -16,7 +16,12 @@ pub struct Resolved {
     pub secrets: WantedSecrets,
     /// SHA-256 of the token that its webhook's events carry; None: it stays as it is.
     pub webhook_token_sha256: Option<Vec<u8>>,
+    /// What a person should know of it besides.
+    pub remark: Option<String>,
 }
+
+/// Fewer characters than these are guessed by whoever tries for long enough.
+const SHORT: usize = 16;
 
 /// Follows the references of a server. `held` is what the folder of tokens holds for it, `webhook_known` whether the registry holds a token of its
 /// webhook: what isn't in the files stays as it is there.
@@ -44,6 +49,13 @@ pub fn resolve(
         match follow(&reference, secrets) {
             Ok(None) if !webhook_known => problems.push(leads_nowhere(&reference)),
             Ok(secret) => {
+                let length = secret.as_ref().map(|secret| secret.expose_secret().chars().count());
+                resolved.remark = length.filter(|length| *length < SHORT).map(|length| {
+                    format!(
+                        "{}: the token in Secret {} (key {}) has {length} characters only, and whoever guesses it can tell events: make a longer one, openssl rand -hex 32",
+                        reference.field, reference.name, reference.key
+                    )
+                });
                 resolved.webhook_token_sha256 =
                     secret.as_ref().map(|secret| Sha256::digest(secret.expose_secret().as_bytes()).to_vec());
                 resolved.secrets.insert(secrets::WEBHOOK_TOKEN.to_owned(), secret);
@@ -124,6 +136,9 @@ mod tests {
         ];
         assert_eq!(plain(&resolved), expected);
         assert_eq!(resolved.webhook_token_sha256, Some(Sha256::digest(b"hush-token").to_vec()));
+        let remark = resolved.remark.as_deref().expect("a remark: the token is short");
+        assert!(remark.starts_with("spec.webhook.tokenSecretRef: the token in Secret s (key "), "{remark}");
+        assert!(remark.contains("10 characters") && !remark.contains("hush"), "{remark}");
         assert!(!format!("{resolved:?}").contains("hush"));
 
         let login = resolve(&spec("loginSecretRef: {name: s}"), &secrets(), &Held::new(), false).unwrap();
@@ -131,7 +146,7 @@ mod tests {
             plain(&login),
             [("password", Some(" hush pass ")), ("username", Some("root")), ("webhook-token", None)]
         );
-        assert_eq!(login.webhook_token_sha256, None);
+        assert_eq!((login.webhook_token_sha256, login.remark), (None, None));
     }
 
     #[test]

@@ -65,7 +65,12 @@ pub fn read(sources: &[Source]) -> Result<Documents, Vec<String>> {
         }
     }
     for (source, document) in &found {
-        for problem in document.validate() {
+        let mut wrong = document.validate();
+        // What has a wrong form already needs no second reason.
+        if let (Document::SyncSchedule(schedule), true) = (document, wrong.is_empty()) {
+            wrong = schedule.validate_timetable();
+        }
+        for problem in wrong {
             problems.push(format!("{source}: {} {}: {problem}", document.kind(), document.name()));
         }
     }
@@ -103,7 +108,15 @@ pub fn read(sources: &[Source]) -> Result<Documents, Vec<String>> {
         }
     }
     if problems.is_empty() && documents.servers.is_empty() && documents.schedules.is_empty() {
-        problems.push("there is no MediaServer and no SyncSchedule in the files".to_owned());
+        let secrets: Vec<&str> = documents.secrets.keys().map(String::as_str).collect();
+        let alone = match &secrets[..] {
+            [] => String::new(),
+            names => format!(
+                ": a Secret ({}) is taken for the MediaServer that names it, so give its MediaServer too (-f can stand several times)",
+                names.join(", ")
+            ),
+        };
+        problems.push(format!("there is no MediaServer and no SyncSchedule in the files{alone}"));
     }
     if problems.is_empty() { Ok(documents) } else { Err(problems) }
 }
@@ -197,9 +210,28 @@ stringData: {token: hush-hush}
 
     #[test]
     fn files_without_resources_are_refused() {
-        for text in ["", SECRET] {
-            let problems = read(&[source("a", text)]).unwrap_err();
-            assert_eq!(problems, ["there is no MediaServer and no SyncSchedule in the files"]);
-        }
+        let problems = read(&[source("a", "")]).unwrap_err();
+        assert_eq!(problems, ["there is no MediaServer and no SyncSchedule in the files"]);
+        let problems = read(&[source("a", SECRET)]).unwrap_err();
+        assert!(
+            problems[0].contains("Secret (plex)") && problems[0].contains("give its MediaServer too"),
+            "{problems:?}"
+        );
+    }
+
+    #[test]
+    fn a_schedule_that_no_clock_can_follow_is_refused() {
+        let schedule = "
+apiVersion: watchstate.dev/v1alpha1
+kind: SyncSchedule
+metadata: {name: home}
+spec: {timeZone: Europe/Berln, import: {schedule: '99 * * * *'}}
+";
+        let problems = read(&[source("a.yaml", schedule)]).unwrap_err();
+        assert!(
+            problems[0].starts_with("a.yaml: SyncSchedule home: spec.import.schedule: \"99 * * * *\""),
+            "{problems:?}"
+        );
+        assert!(problems[1].contains("spec.timeZone") && problems[1].contains("Europe/Berln"), "{problems:?}");
     }
 }

@@ -60,7 +60,8 @@ pub fn plan(documents: &Documents, current: &Current, prune: bool) -> Result<Pla
         let before = current.servers.iter().find(|before| before.name == server.name);
         let held = current.secrets.get(&server.name).unwrap_or(&empty);
         match wanted(server, users, before, documents, held) {
-            Ok((wanted, secrets)) => {
+            Ok((wanted, secrets, remark)) => {
+                plan.remarks.extend(remark.map(|remark| format!("MediaServer {}: {remark}.", server.name)));
                 let change = diff::server(before, &wanted, held, &secrets);
                 if change.change != Action::Unchanged {
                     plan.servers.push(wanted);
@@ -99,7 +100,7 @@ pub fn plan(documents: &Documents, current: &Current, prune: bool) -> Result<Pla
             plan.removed_schedules.push(name.clone());
         }
     }
-    plan.remarks = remarks(documents, &kept);
+    plan.remarks.extend(remarks(documents, &kept));
     plan.remarks.extend(left);
     Ok(plan)
 }
@@ -144,7 +145,7 @@ fn wanted(
     before: Option<&WantedServer>,
     documents: &Documents,
     held: &Held,
-) -> Result<(WantedServer, WantedSecrets), Vec<String>> {
+) -> Result<(WantedServer, WantedSecrets, Option<String>), Vec<String>> {
     let spec = &server.resource.spec;
     let kind = policy::kind(spec.server_type);
     let webhook_known = before.is_some_and(|before| before.webhook_token_sha256.is_some());
@@ -158,10 +159,14 @@ fn wanted(
         ));
     }
     match resolved {
-        Ok(Resolved { secrets, webhook_token_sha256 }) if problems.is_empty() => {
+        Ok(Resolved { secrets, webhook_token_sha256, remark }) if problems.is_empty() => {
             let policy = policy::server_policy(spec);
             let name = server.name.clone();
-            Ok((WantedServer { name, kind, url: spec.url.clone(), policy, users, webhook_token_sha256 }, secrets))
+            Ok((
+                WantedServer { name, kind, url: spec.url.clone(), policy, users, webhook_token_sha256 },
+                secrets,
+                remark,
+            ))
         }
         resolved => {
             problems.extend(resolved.err().into_iter().flatten());

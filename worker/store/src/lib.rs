@@ -56,6 +56,8 @@ const ATTEMPT: Duration = Duration::from_secs(5);
 const START: Duration = Duration::from_secs(30);
 /// How long to wait before the next attempt.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long the same cause isn't told again.
+const QUIET: Duration = Duration::from_secs(10);
 
 /// The database of one installation. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -102,10 +104,15 @@ impl Store {
     }
 
     async fn migrate_while(&self, waits: impl FnMut(&StoreError) -> bool) -> Result<()> {
+        let mut said = None;
         (|| self.migrate())
             .retry(ConstantBuilder::new().with_delay(RETRY).without_max_times())
             .when(waits)
-            .notify(|error, _| tracing::warn!(error = error as &dyn std::error::Error, "waiting for the database"))
+            .notify(|error, _| {
+                if let Some(cause) = news(&mut said, error, Instant::now()) {
+                    tracing::warn!("waiting for the database: {cause}");
+                }
+            })
             .await
     }
 
@@ -125,7 +132,7 @@ impl Store {
         connected.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into())).map_err(|source| {
             let host =
                 options.get_socket().map_or_else(|| options.get_host().to_owned(), |path| path.display().to_string());
-            StoreError::Connect { address: format!("{host}:{}", options.get_port()), source }
+            StoreError::of_connecting(format!("{host}:{}", options.get_port()), source)
         })
     }
 
@@ -156,7 +163,39 @@ impl Store {
     }
 }
 
+/// Why there is no database, if that is worth a line: another cause than the one before, or the same one some time later.
+fn news(said: &mut Option<(String, Instant)>, error: &StoreError, now: Instant) -> Option<String> {
+    let cause =
+        std::error::Error::source(error).map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+    if said.as_ref().is_some_and(|(before, at)| *before == cause && now.duration_since(*at) < QUIET) {
+        return None;
+    }
+    *said = Some((cause.clone(), now));
+    Some(cause)
+}
+
 /// Statements are worth a line only when somebody looks for them.
 const fn log_level() -> tracing::log::LevelFilter {
     tracing::log::LevelFilter::Trace
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_there_is_no_database_is_told_at_first_when_it_changes_and_every_ten_seconds() {
+        let connect =
+            |kind: io::ErrorKind| StoreError::of_connecting("db:5432".to_owned(), io::Error::from(kind).into());
+        let (refused, late) = (connect(io::ErrorKind::ConnectionRefused), connect(io::ErrorKind::TimedOut));
+        let (mut said, began) = (None, Instant::now());
+        let mut told = |error, seconds| news(&mut said, error, began + Duration::from_secs(seconds));
+        let first = told(&refused, 0).expect("a line");
+        assert!(
+            first.starts_with("no connection to the database at db:5432: ") && first.contains("refused"),
+            "{first}"
+        );
+        let lines = [told(&refused, 1), told(&refused, 9), told(&refused, 10), told(&late, 11), told(&late, 20)];
+        assert_eq!(lines.map(|line| line.is_some()), [false, false, true, true, false]);
+    }
 }

@@ -13,7 +13,7 @@ const SECRETS: &str = "
 apiVersion: v1
 kind: Secret
 metadata: {name: tokens}
-stringData: {token: hush-new, pin: '4711'}
+stringData: {token: hush-new-and-long-enough, pin: '4711'}
 ";
 
 fn server(name: &str, kind: &str, spec: &str) -> String {
@@ -94,7 +94,7 @@ fn the_first_apply_creates_and_the_same_again_changes_nothing() {
 #[test]
 fn what_changes_is_told_field_by_field_and_secrets_by_name_only() {
     let before = documents(&[
-        SECRETS.replace("hush-new", "hush-old"),
+        SECRETS.replace("hush-new-and-long-enough", "hush-old"),
         server(
             "plex",
             "Plex",

@@ -79,7 +79,7 @@ pub struct Watched {
 pub struct Filter<'a> {
     /// Of this person, by key.
     pub person: Option<i64>,
-    /// Of these titles only.
+    /// Of these titles only; a show stands for its episodes.
     pub titles: Option<&'a [i64]>,
     /// A part of the title's or its show's name.
     pub name: Option<&'a str>,
@@ -106,7 +106,7 @@ pub async fn watched(connection: &mut Connection, filter: &Filter<'_>, limit: i6
                left join watch_state w on w.person_id = p.id and w.title_id = t.id and (w.marked_at is not null or w.position_ms is not null)
                where t.kind <> 'show'
                    and ($1::bigint is null or p.id = $1)
-                   and ($2::bigint[] is null or t.id = any($2))
+                   and ($2::bigint[] is null or t.id = any($2) or t.show_id = any($2))
                    and ($3::text is null or strpos(lower(t.name), lower($3)) > 0 or strpos(lower(s.name), lower($3)) > 0)
                    and ($4::text is null or strpos(lower(s.name), lower($4)) > 0 or (t.show_id is null and exists (
                        select 1 from item_title it join item i on i.id = it.item_id
@@ -192,17 +192,36 @@ pub enum Question {
         /// The episode.
         episode: u32,
     },
+    /// All episodes of a season, by a part of the show's name.
+    Season {
+        /// The show.
+        show: String,
+        /// The season.
+        season: u32,
+    },
+    /// By a part of its name, and its year.
+    Dated {
+        /// The name.
+        name: String,
+        /// The year.
+        year: i32,
+    },
     /// By a part of its name.
     Name(String),
 }
 
 /// The titles that a question may mean, the nearest names first, at most `limit`; and how many there are.
 pub async fn find(connection: &mut Connection, question: &Question, limit: i64) -> Result<(Vec<Title>, i64)> {
-    let (id, show, place, name) = match question {
-        Question::Id(id) => (Some(id), None, None, None),
-        Question::Episode { show, season, episode } => (None, Some(show), Some((*season, *episode)), None),
-        Question::Name(name) => (None, None, None, Some(name)),
-    };
+    let (mut id, mut show, mut season, mut episode, mut name, mut year) = (None, None, None, None, None, None);
+    match question {
+        Question::Id(asked) => id = Some(asked),
+        Question::Episode { show: of, season: in_season, episode: number } => {
+            (show, season, episode) = (Some(of), Some(*in_season), Some(*number));
+        }
+        Question::Season { show: of, season: whole } => (show, season) = (Some(of), Some(*whole)),
+        Question::Dated { name: asked, year: of } => (name, year) = (Some(asked), Some(*of)),
+        Question::Name(asked) => name = Some(asked),
+    }
     let rows = sqlx::query!(
         r#"select t.id as "id!", t.kind as "kind!", t.name as "name!", t.year, t.season, t.episode,
                coalesce(s.name, (select i.show_name from item_title it join item i on i.id = it.item_id
@@ -216,11 +235,11 @@ pub async fn find(connection: &mut Connection, question: &Question, limit: i64) 
                    exists (select 1 from external_id e where e.title_id = t.id and e.provider = $1 and e.value = $2)
                    or t.id in (select it.title_id from item i join item_title it on it.item_id = i.id where $1 || ':' || $2 = any(i.ids))
                when $3::text is not null then
-                   t.kind = 'episode' and t.season = $4 and t.episode = $5 and (
+                   t.kind = 'episode' and t.season = $4 and ($5::integer is null or t.episode = $5) and (
                        strpos(lower(s.name), lower($3)) > 0 or exists (
                            select 1 from item_title it join item i on i.id = it.item_id
                            where it.title_id = t.id and strpos(lower(i.show_name), lower($3)) > 0))
-               else strpos(lower(t.name), lower($6)) > 0
+               else strpos(lower(t.name), lower($6)) > 0 and ($8::integer is null or t.year = $8)
            end
            order by case when lower(t.name) = lower($6) or lower(s.name) = lower($3) then 0 when strpos(lower(t.name), lower($6)) = 1 then 1 else 2 end,
                lower(coalesce(s.name, t.name)), t.season nulls first, t.episode nulls first, lower(t.name), t.id
@@ -228,10 +247,11 @@ pub async fn find(connection: &mut Connection, question: &Question, limit: i64) 
         id.map(|id| id.provider.as_str()),
         id.map(|id| id.value.as_str()),
         show.map(String::as_str),
-        place.map(|(season, _)| int(season)),
-        place.map(|(_, episode)| int(episode)),
+        season.map(int),
+        episode.map(int),
         name.map(String::as_str),
         limit,
+        year,
     )
     .fetch_all(connection)
     .await?;
