@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Span, Timestamp};
 use watchstate_runtime::logs::LogArgs;
 use watchstate_store::inbox::Verdict;
 
@@ -33,6 +35,10 @@ const FIRST_STEPS: &str = "First steps:
   5. watchstate-worker sync
 
 Exit codes: 0 done; 1 something failed, try again; 2 the configuration is wrong; 3 the brake holds a plan (watchstate-worker held list).";
+
+/// One flag for both halves.
+const FORCE_OF_SYNC: &str = "Apply un-plays even where the brake would hold them (what is held already is let through by `held approve`), and try \
+    writes again at once that failed or were given up";
 
 /// Where things are. Every option can also come from the environment.
 #[derive(Debug, Clone, Args)]
@@ -84,6 +90,7 @@ pub enum Verb {
     /// Drain the outbox: the writes that wait or failed before, once or (--follow) as they come
     Push(PushArgs),
     /// Import, then export
+    #[command(mut_arg("force", |force| force.help(FORCE_OF_SYNC)))]
     Sync(SyncArgs),
     /// List, show and check the media servers
     #[command(subcommand)]
@@ -146,7 +153,7 @@ pub struct ImportArgs {
     /// Read and tell what would be decided, store nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Apply un-plays even where the brake would hold them
+    /// Apply un-plays even where the brake would hold them; what is held already is let through by `held approve`
     #[arg(long)]
     pub force: bool,
     /// Take items and ids only: states are noted and not merged
@@ -295,7 +302,7 @@ pub struct StateArgs {
     /// Only this person
     #[arg(short, long)]
     pub person: Option<String>,
-    /// Titles, episodes or shows with this in their name
+    /// Titles, episodes or shows with this in their name; or as they are printed (`Heat (1995)`, `Severance S01E03`), or an id (`imdb:tt0113277`)
     #[arg(short, long)]
     pub title: Option<String>,
     /// Episodes of shows with this in their name
@@ -310,9 +317,9 @@ pub struct StateArgs {
     /// Only those that are not played
     #[arg(long)]
     pub unplayed: bool,
-    /// Only those changed since then: `2026-01-31T00:00:00Z`
-    #[arg(long, value_name = "TIME")]
-    pub changed_since: Option<Timestamp>,
+    /// Only those changed since then: a date (`2026-01-31`, in UTC), a span back from now (`2h`, `7d`) or a moment (`2026-01-31T18:00:00Z`)
+    #[arg(long, value_name = "WHEN", value_parser = parse_since)]
+    pub changed_since: Option<Since>,
     /// Items whose ids contradict a title's
     #[arg(long, conflicts_with_all = ["unmatched", "played", "unplayed", "changed_since", "person"])]
     pub conflict: bool,
@@ -324,10 +331,38 @@ pub struct StateArgs {
     pub limit: i64,
 }
 
+/// A moment in the past.
+#[derive(Debug, Clone, Copy)]
+pub enum Since {
+    /// That moment.
+    At(Timestamp),
+    /// So long before now.
+    Ago(Span),
+}
+
+impl Since {
+    /// The moment that is meant; none where no calendar goes back so far.
+    pub fn before(self, now: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::At(at) => Some(at),
+            Self::Ago(span) => now.to_zoned(TimeZone::UTC).checked_sub(span).ok().map(|at| at.timestamp()),
+        }
+    }
+}
+
+fn parse_since(text: &str) -> Result<Since, String> {
+    let moment = || text.parse().ok().map(Since::At);
+    let date = || Some(Since::At(text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp()));
+    let span = || text.parse::<Span>().ok().map(|span| Since::Ago(span.abs()));
+    moment().or_else(date).or_else(span).ok_or_else(|| {
+        "expected is a date (2026-01-31), a span back from now (2h, 7d) or a moment (2026-01-31T18:00:00Z)".to_owned()
+    })
+}
+
 /// `why`.
 #[derive(Debug, Clone, Args)]
 pub struct WhyArgs {
-    /// A title or a part of it (`Heat`, `Severance S01E03`), an id (`imdb:tt0113277`)
+    /// A title or a part of it (`Heat`, `Heat (1995)`), an episode or a season (`Severance S01E03`, `Severance S01`), an id (`imdb:tt0113277`)
     pub title: String,
     /// Only this person
     #[arg(short, long)]
@@ -394,21 +429,31 @@ pub enum OutboxVerb {
 /// `prune`.
 #[derive(Debug, Clone, Args)]
 pub struct PruneArgs {
-    /// Keep runs for so many days [default: what the SyncSchedule says, 30 without one]
-    #[arg(long, value_name = "DAYS")]
-    pub keep_runs: Option<u32>,
+    /// Keep runs for so many days; `30`, `30d` or `12h` [default: what the SyncSchedule says, 30 without one]
+    #[arg(long, value_name = "DAYS", value_parser = parse_keep)]
+    pub keep_runs: Option<SignedDuration>,
     /// Keep finished writes and webhook events for so many days [default: what the SyncSchedule says, 30 without one]
-    #[arg(long, value_name = "DAYS")]
-    pub keep_events: Option<u32>,
+    #[arg(long, value_name = "DAYS", value_parser = parse_keep)]
+    pub keep_events: Option<SignedDuration>,
     /// Keep what no server has any more for so many days; what somebody watched stays for ever [default: what the SyncSchedule says, 90 without one]
-    #[arg(long, value_name = "DAYS")]
-    pub keep_titles: Option<u32>,
+    #[arg(long, value_name = "DAYS", value_parser = parse_keep)]
+    pub keep_titles: Option<SignedDuration>,
     /// Keep single viewings for so many days; the last one of each title stays for ever [default: what the SyncSchedule says, else all of them]
-    #[arg(long, value_name = "DAYS")]
-    pub keep_history: Option<u32>,
+    #[arg(long, value_name = "DAYS", value_parser = parse_keep)]
+    pub keep_history: Option<SignedDuration>,
     /// Tell how much would go, remove nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// Days, or a duration as resources write it.
+fn parse_keep(text: &str) -> Result<SignedDuration, String> {
+    if let Ok(days) = text.parse::<u32>() {
+        return Ok(SignedDuration::from_hours(i64::from(days) * 24));
+    }
+    let expected = "expected are days (30), or a duration such as 30d or 12h";
+    let duration: watchstate_crds::Duration = text.parse().map_err(|_| expected.to_owned())?;
+    SignedDuration::try_from(duration.get()).map_err(|_| expected.to_owned())
 }
 
 /// `backup`.
@@ -439,4 +484,54 @@ pub struct RestoreArgs {
     /// Do it; without this only the report is made
     #[arg(long)]
     pub execute: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound_and_force_tells_all_that_it_does() {
+        let mut cli = Cli::command();
+        cli.build();
+        let force = |verb: &str| {
+            let verb = cli.find_subcommand(verb).unwrap();
+            let force = verb.get_arguments().find(|arg| arg.get_id() == "force").unwrap();
+            force.get_help().unwrap().to_string()
+        };
+        let brake = |verb| force(verb).contains("brake") && force(verb).contains("held approve");
+        let again = |verb| force(verb).contains("failed or were given up");
+        assert_eq!(["import", "sync", "export", "push"].map(brake), [true, true, false, false]);
+        assert_eq!(["import", "sync", "export", "push"].map(again), [false, true, true, true]);
+    }
+
+    #[test]
+    fn a_moment_is_a_date_a_span_or_a_timestamp() {
+        let now: Timestamp = "2026-03-31T12:00:00Z".parse().unwrap();
+        let cases = [
+            ("2026-01-01", "2026-01-01T00:00:00Z"),
+            ("2026-01-01T10:30:00", "2026-01-01T10:30:00Z"),
+            ("2026-01-01T10:30:00+02:00", "2026-01-01T08:30:00Z"),
+            ("2h", "2026-03-31T10:00:00Z"),
+            ("7d", "2026-03-24T12:00:00Z"),
+            ("1 month", "2026-02-28T12:00:00Z"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(parse_since(text).unwrap().before(now).unwrap().to_string(), expected, "{text}");
+        }
+        for wrong in ["", "yesterday", "7", "2026-13-01"] {
+            let told = parse_since(wrong).unwrap_err();
+            assert!(told.contains("2026-01-31") && told.contains("7d") && told.contains("18:00:00Z"), "{told}");
+        }
+        assert_eq!(parse_since("19000y").unwrap().before(now), None);
+    }
+
+    #[test]
+    fn days_are_a_number_or_a_duration_as_in_a_resource() {
+        let hours = |text| parse_keep(text).map(|keep| keep.as_hours());
+        assert_eq!([hours("30"), hours("30d"), hours("12h"), hours("0")], [Ok(720), Ok(720), Ok(12), Ok(0)]);
+        assert!(["", "-3", "30 days", "d"].into_iter().all(|wrong| hours(wrong).unwrap_err().contains("30d")));
+    }
 }

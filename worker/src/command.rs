@@ -5,6 +5,7 @@ pub mod held;
 pub mod inbox;
 pub mod outbox;
 pub mod prune;
+mod question;
 pub mod restore;
 pub mod runs;
 pub mod servers;

@@ -364,23 +364,20 @@ fn of_persons(persons: &[&str], problem: &str, server: &Server) -> String {
     if persons.is_empty() { problem.to_owned() } else { format!("{}: {problem}", persons.join(", ")) }
 }
 
-/// Names that stand for one server, each two of them, by its own id.
-pub fn twins<'a>(servers: impl Iterator<Item = (&'a str, Option<&'a str>)> + Clone) -> Vec<String> {
-    let one = |at: usize, name: &str, id: &str| {
-        let others = servers.clone().skip(at + 1).filter(|(_, other)| *other == Some(id));
-        others
-            .map(|(other, _)| {
-                format!(
-                    "{name} and {other} are one server (id {id}): it is read and written twice. Keep one of the MediaServers, with all persons and libraries"
-                )
-            })
-            .collect::<Vec<_>>()
-    };
-    servers
-        .clone()
-        .enumerate()
-        .flat_map(|(at, (name, id))| id.map(|id| one(at, name, id)).unwrap_or_default())
-        .collect()
+/// Names that stand for one server, by its own id: the first one with each other.
+pub fn twins<'a>(servers: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> Vec<String> {
+    let mut known: HashMap<&str, &str> = HashMap::new();
+    let mut twins = Vec::new();
+    for (name, id) in servers.into_iter().filter_map(|(name, id)| Some((name, id?))) {
+        if let Some(first) = known.get(id) {
+            twins.push(format!(
+                "{first} and {name} are one server (id {id}): it is read and written twice. Keep one of the MediaServers, with all persons and libraries"
+            ));
+        } else {
+            known.insert(id, name);
+        }
+    }
+    twins
 }
 
 #[cfg(test)]
@@ -391,7 +388,7 @@ mod tests {
     fn a_server_under_two_names_is_found_by_its_id() {
         let servers =
             [("attic", Some("a1")), ("cellar", None), ("loft", Some("a1")), ("shed", None), ("tent", Some("t1"))];
-        let found = twins(servers.into_iter());
+        let found = twins(servers);
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].starts_with("attic and loft are one server (id a1)"), "{found:?}");
     }

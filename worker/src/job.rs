@@ -8,9 +8,9 @@ use uuid::Uuid;
 use watchstate_runtime::Exit;
 use watchstate_runtime::metrics::{self, OutboxState, RunOutcome, ServerName, Verb};
 use watchstate_store::locks::{Held, Lane};
-use watchstate_store::registry::{Account, Server};
+use watchstate_store::registry::{self, Account, Server};
 use watchstate_store::runs::{self, Started};
-use watchstate_store::{Connection, inbox, outbox};
+use watchstate_store::{Connection, StoreError, inbox, outbox, plans};
 
 use crate::app::App;
 use crate::args::{ExportArgs, ImportArgs, PushArgs};
@@ -23,7 +23,7 @@ use crate::push;
 
 mod summary;
 
-use summary::{Report, Summary, concise, sheets};
+use summary::{Asked, Left, Report, Summary, concise, sheets};
 
 /// After so many new items the planner of the database is told: until it knows, exports take several times as long.
 const MANY_NEW: u64 = 1_000;
@@ -33,6 +33,10 @@ struct Job<'a> {
     app: &'a App,
     id: Uuid,
     dry_run: bool,
+    /// The SyncSchedule that makes it a dry run, where the command line doesn't.
+    dry_by: Option<String>,
+    /// Whether un-plays that the brake would hold are let through.
+    force: bool,
     /// Whether a server at which another worker is gets waited for.
     wait: bool,
 }
@@ -41,14 +45,14 @@ type Selected = Vec<(Server, Vec<Account>)>;
 
 /// `import`.
 pub async fn import(app: &App, args: &ImportArgs) -> Result<Exit> {
-    let job = Job::new(app, args.dry_run, args.wait);
+    let job = Job::reading(app, args);
     let servers = contact::select(app, &args.selection).await?;
     let reports = if job.dry_run {
         job.dry(&servers, Some(args.into()), None).await?
     } else {
         job.read_all(&servers, args).await.into_iter().map(|(report, _)| report).collect()
     };
-    job.finish(reports)
+    job.finish(reports).await
 }
 
 /// `export`.
@@ -62,7 +66,7 @@ pub async fn export(app: &App, args: &ExportArgs) -> Result<Exit> {
         join_all(servers.iter().map(|(server, accounts)| job.write(Verb::Export, server, accounts, None, args.force)))
             .await
     };
-    job.finish(reports)
+    job.finish(reports).await
 }
 
 /// `push`.
@@ -76,16 +80,16 @@ pub async fn push(app: &App, args: &PushArgs) -> Result<Exit> {
         join_all(servers.iter().map(|(server, accounts)| job.write(Verb::Push, server, accounts, None, args.force)))
             .await
     };
-    job.finish(reports)
+    job.finish(reports).await
 }
 
 /// `sync`: every server is read before the first is written.
 pub async fn sync(app: &App, args: &ImportArgs) -> Result<Exit> {
-    let job = Job::new(app, args.dry_run, args.wait);
+    let job = Job::reading(app, args);
     let servers = contact::select(app, &args.selection).await?;
     if job.dry_run {
         let reports = job.dry(&servers, Some(args.into()), Some((Verb::Export, args.force))).await?;
-        return job.finish(reports);
+        return job.finish(reports).await;
     }
     job.merge_events().await;
     let read = job.read_all(&servers, args).await;
@@ -99,7 +103,7 @@ pub async fn sync(app: &App, args: &ImportArgs) -> Result<Exit> {
     }))
     .await;
     let reports = read.into_iter().map(|(report, _)| report).chain(written.into_iter().flatten()).collect();
-    job.finish(reports)
+    job.finish(reports).await
 }
 
 impl From<&ImportArgs> for Options {
@@ -110,7 +114,13 @@ impl From<&ImportArgs> for Options {
 
 impl<'a> Job<'a> {
     fn new(app: &'a App, dry_run: bool, wait: bool) -> Self {
-        Self { app, id: Uuid::new_v4(), dry_run: dry_run || app.policy.dry_run, wait }
+        let dry_by = app.schedule.clone().filter(|_| app.policy.dry_run && !dry_run);
+        Self { app, id: Uuid::new_v4(), dry_run: dry_run || app.policy.dry_run, dry_by, force: false, wait }
+    }
+
+    /// A job that reads.
+    fn reading(app: &'a App, args: &ImportArgs) -> Self {
+        Self { force: args.force, ..Self::new(app, args.dry_run, args.wait) }
     }
 
     /// Takes a server's lane; None when another worker has it and isn't waited for.
@@ -201,7 +211,9 @@ impl<'a> Job<'a> {
         };
         let outcome = import::server(self.app, &contact, run_id, options, connection).await;
         let exit = outcome.exit();
-        report.errors.extend(outcome.troubles.iter().map(|trouble| trouble.message.clone()));
+        for trouble in &outcome.troubles {
+            report.note(&trouble.message);
+        }
         if outcome.interrupted {
             report.errors.push("told to end before it was through; what was read is stored".to_owned());
         }
@@ -299,13 +311,15 @@ impl<'a> Job<'a> {
                 &own
             };
             if let Err(trouble) = events::look_up(self.app, contact, connection).await {
-                report.errors.push(trouble.message);
+                report.note(&trouble.message);
                 report.exit = trouble.exit;
             }
             if exports {
                 let outcome = push::server(self.app, contact, run_id, force, connection).await;
                 report.exit = report.exit.combine(outcome.exit());
-                report.errors.extend(outcome.errors());
+                for error in outcome.errors() {
+                    report.note(&error);
+                }
                 counts.add(&outcome.counts);
             }
         }
@@ -314,6 +328,11 @@ impl<'a> Job<'a> {
         for (state, depth) in [(OutboxState::Pending, pending), (OutboxState::Dead, dead)] {
             #[expect(clippy::cast_precision_loss, reason = "a gauge")]
             self.app.metrics.outbox_writes.set(&metrics::Outbox { server: name.clone(), state }, depth as f64);
+        }
+        if pending + dead > 0 {
+            let ids: Vec<i64> = accounts.iter().map(|account| account.id).collect();
+            let next_try_at = outbox::next_due(connection, &ids).await?;
+            report.left = Some(Left { waiting: pending, next_try_at, given_up: dead });
         }
         report.written = Some(counts);
         let exit = report.exit;
@@ -367,16 +386,38 @@ impl<'a> Job<'a> {
         Ok(reports)
     }
 
-    fn finish(&self, reports: Vec<Report>) -> Result<Exit> {
+    async fn finish(&self, reports: Vec<Report>) -> Result<Exit> {
         let exit: Exit = reports.iter().map(|report| report.exit).collect();
-        let summary =
-            Summary { job: self.id, exit_code: exit.code(), outcome: exit.as_str().to_owned(), servers: reports };
+        // What was done is told even if the database can't be asked any more.
+        let (held_plans, twins) = self.besides().await.unwrap_or_else(|error| {
+            tracing::warn!("whether plans wait isn't known: {}", watchstate_runtime::redact::chain(&error));
+            Default::default()
+        });
+        let summary = Summary {
+            job: self.id,
+            exit_code: exit.code(),
+            outcome: exit.as_str().to_owned(),
+            servers: reports,
+            held_plans,
+            twins,
+            asked: Asked { dry_run: self.dry_run, dry_by: self.dry_by.clone(), force: self.force },
+        };
+        // First what people see: the work is done, wherever its summary can't go.
+        output::print(self.app.format, &summary, sheets)?;
         if let Some(file) = &self.app.summary_file {
             std::fs::write(file, concise(&summary)?)
                 .with_context(|| format!("the summary can't be written to {}", file.display()))?;
         }
-        output::print(self.app.format, &summary, |summary| sheets(summary, self.dry_run))?;
         Ok(exit)
+    }
+
+    /// What a person should know besides what was done: the plans that wait for a decision, and names that stand for one server.
+    async fn besides(&self) -> Result<(Vec<i64>, Vec<String>), StoreError> {
+        let mut connection = self.app.store.acquire().await?;
+        let held = plans::list(&mut connection, false, None).await?;
+        let servers = registry::servers(&mut connection).await?;
+        let twins = contact::twins(servers.iter().map(|server| (server.name.as_str(), server.remote_id.as_deref())));
+        Ok((held.into_iter().map(|plan| plan.id).collect(), twins))
     }
 }
 

@@ -107,6 +107,12 @@ pub fn position(position_ms: u64) -> String {
     format!("{}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60)
 }
 
+/// An error of a server without the server's name at its beginning, for where the name stands already.
+pub fn without_name<'a>(error: &'a str, server: &str) -> &'a str {
+    let named = error.strip_prefix("server ").unwrap_or(error);
+    named.strip_prefix(server).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(error)
+}
+
 /// A word, or a dash.
 pub fn or_dash(text: Option<&str>) -> String {
     text.filter(|text| !text.is_empty()).unwrap_or("-").to_owned()

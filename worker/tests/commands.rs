@@ -246,6 +246,103 @@ async fn state_shows_what_the_filters_let_through_and_who_disagrees() {
 }
 
 #[tokio::test]
+async fn a_title_is_found_as_it_is_printed_and_by_its_ids() {
+    let house = House::full().await;
+    let told = |args: &[&str]| house.json(args).to_string();
+    let heat = ["Heat (1995)", "heat (1995)", "tt0113277", "imdb:tt0113277", "tmdb:949"];
+    let episode = ["Severance S01E03", "Severance S01E03 In Perpetuity", "Severance (2022) S01E03"];
+    let season = ["Severance S01", "Severance (2022)", "tvdb:371980"];
+    for (questions, found, not) in [
+        (&heat[..], &["Heat"][..], &["Heat Wave", "In Perpetuity"][..]),
+        (&episode, &["In Perpetuity"], &["Heat", "The Grim Barbarity"]),
+        (&season, &["In Perpetuity", "The Grim Barbarity"], &["Heat"]),
+    ] {
+        for question in questions {
+            let state = house.json(&["state", "--person", "anna", "-t", question]);
+            let titles: Vec<&str> = rows(&state).into_iter().map(|(_, title)| title).collect();
+            // One is the item whose ids contradict Heat's.
+            assert!(titles.iter().filter(|title| **title != "Odd one").eq(found), "{question}: {titles:?}");
+            let why = house.json(&["why", question]);
+            let titles: Vec<&str> =
+                why["titles"].as_array().into_iter().flatten().filter_map(|title| title["title"].as_str()).collect();
+            let named = |title: &&&str| titles.contains(*title);
+            let show = titles == ["Severance"];
+            assert!(show || found.iter().filter(named).count() == found.len(), "{question}: {titles:?}");
+            assert!(!not.iter().any(|title| titles.contains(title)), "{question}: {titles:?}");
+        }
+    }
+    assert!(told(&["state", "-t", "Heat (1996)"]) == "[]", "another year is another film");
+    assert!(house.refused(2, &["why", "Heat (1996)"]).contains("no title matches"));
+}
+
+#[tokio::test]
+async fn a_moment_is_asked_for_by_date_or_span_and_days_as_in_a_resource() {
+    let house = House::full().await;
+    let since = |when: &str| rows(&house.json(&["state", "--played", "--changed-since", when])).len();
+    assert_eq!((since("2026-10-01"), since("2026-10-03"), since("900y")), (2, 0, 4));
+    let told = house.refused(2, &["state", "--changed-since", "yesterday"]);
+    assert!(told.contains("2026-01-31") && told.contains("7d"), "{told}");
+    assert_eq!(
+        house.json(&["prune", "--dry-run", "--keep-runs", "30"])["removed"],
+        house.json(&["prune", "--dry-run", "--keep-runs", "30d"])["removed"]
+    );
+}
+
+#[tokio::test]
+async fn a_database_that_lets_nobody_in_is_a_matter_of_configuration_and_told_once() {
+    let house = House::full().await;
+    let mut other = url::Url::parse(&house.database.url).expect("an address");
+    other.set_path("/nobodys");
+    let mut stranger = url::Url::parse(&house.database.url).expect("an address");
+    stranger.set_password(Some("hunter2-wrong")).expect("a password");
+    stranger.set_username("nobody-of-ours").expect("a user");
+    for (url, word) in [(other, "nobodys"), (stranger, "nobody-of-ours")] {
+        let told = house.refused(2, &["--database", url.as_str(), "servers", "list"]);
+        assert!(told.contains("DATABASE_URL") && told.matches(word).count() == 1, "{told}");
+        assert!(!told.contains("at line") && !told.contains("hunter2"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_variable_is_one_that_isnt_set() {
+    let house = House::full().await;
+    let output = house
+        .command(&["state", "--database", &house.database.url, "-o", "json"])
+        .envs([
+            ("DATABASE_URL", ""),
+            ("WATCHSTATE_SCHEDULE", ""),
+            ("WATCHSTATE_TOKENS", ""),
+            ("WATCHSTATE_SUMMARY_FILE", ""),
+        ])
+        .envs([("WATCHSTATE_LOG_FORMAT", ""), ("WATCHSTATE_PLEX_TV_URL", "")])
+        .output()
+        .expect("the worker runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test]
+async fn what_leads_nowhere_is_told() {
+    let house = House::full().await;
+    let file = house.file(&house.backup("anna"));
+    let told = house.text(&["restore", &file, "--person", "zed", "--execute"]);
+    assert!(told.contains("No account is zed's: nothing will be written anywhere"), "{told}");
+    assert!(!house.text(&["restore", &file]).contains("No account"), "anna has some");
+    assert!(house.refused(2, &["backup", "--to", "ftp://nas/x"]).contains("s3://bucket/prefix"));
+    assert!(house.refused(2, &["inbox", "list", "-s", "nope"]).contains("known: emby, jelly, plex"));
+    assert!(house.text(&["servers", "token", "plex"]).contains("--url http://ADDRESS:8080"));
+    assert!(!house.text(&["servers", "token", "plex", "--url", "http://nas:8080"]).contains("ADDRESS"));
+}
+
+#[tokio::test]
+async fn what_was_done_is_told_though_its_summary_cant_be_kept() {
+    let house = House::full().await;
+    let output = house.run(&["export", "--dry-run", "--summary-file", "/nowhere/summary.json"]);
+    let (told, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(told.contains("Dry run") && error.contains("/nowhere/summary.json"), "{told}\n{error}");
+    assert!(told.contains("held approve 1"), "a plan waits: {told}");
+}
+
+#[tokio::test]
 async fn no_command_prints_what_may_be_a_secret() {
     let house = House::full().await;
     let commands: [&[&str]; 5] =

@@ -375,7 +375,7 @@ mod tests {
         };
         let (soon, later) = ("2026-01-01T00:00:29Z", "2026-01-01T00:00:30Z");
         let begun = "{startTime: '2026-01-01T00:00:00Z', ready: 0}";
-        for (job, pods, now, told) in [
+        let cases = vec![
             (job(begun), vec![], later, true),
             (job("{}"), vec![], later, true),
             (job(begun), vec![], soon, false),
@@ -384,7 +384,8 @@ mod tests {
             (job("{startTime: '2026-01-01T00:00:00Z', failed: 1}"), vec![], later, false),
             (job(COMPLETE), vec![], later, false),
             (job("{conditions: [{type: Suspended, status: 'True'}]}"), vec![], later, false),
-        ] {
+        ];
+        for (job, pods, now, told) in cases {
             let found = unmade(std::slice::from_ref(&job), &pods, &[], now.parse().unwrap());
             assert_eq!(found.len(), usize::from(told), "{job:?}: {found:?}");
             assert!(found.iter().all(|found| found.contains("kubectl describe job home-import-1")), "{found:?}");

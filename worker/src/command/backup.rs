@@ -70,8 +70,7 @@ pub async fn run(app: &App, args: &BackupArgs) -> Result<Exit> {
         out.flush().context("the backup can't be written to stdout")?;
         return Ok(Exit::Done);
     }
-    let bucket = args.to.to_str().filter(|to| to.starts_with(bucket::SCHEME)).map(|to| Place::new(to, &args.bucket));
-    let bucket = bucket.transpose()?;
+    let bucket = bucket::address(&args.to)?.map(|to| Place::new(to, &args.bucket)).transpose()?;
     // What goes to a bucket is made whole here first.
     let scratch = bucket.as_ref().map(|_| tempfile::tempdir()).transpose().context("there is no room for a backup")?;
     let folder = scratch.as_ref().map_or(args.to.as_path(), tempfile::TempDir::path);

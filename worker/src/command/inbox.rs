@@ -4,10 +4,12 @@ use anyhow::Result;
 use serde::Serialize;
 use watchstate_runtime::Exit;
 use watchstate_store::inbox::{self, Filter, KeptRequest, Shown, Verdict};
+use watchstate_store::registry;
 use watchstate_store::wake::{self, Channel};
 
 use crate::app::App;
 use crate::args::InboxVerb;
+use crate::command::servers;
 use crate::output::{self, Sheet};
 use crate::{Misconfigured, events};
 
@@ -26,6 +28,9 @@ pub async fn run(app: &App, verb: InboxVerb) -> Result<Exit> {
 
 async fn list(app: &App, filter: &Filter<'_>, limit: i64) -> Result<Exit> {
     let mut connection = app.store.acquire().await?;
+    if let Some(name) = filter.server {
+        servers::named(&registry::servers(&mut connection).await?, name)?;
+    }
     let events = inbox::list(&mut connection, filter, limit).await?;
     output::print(app.format, &events, |events| {
         let rows = events.iter().map(row).collect();

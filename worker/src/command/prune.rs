@@ -56,11 +56,11 @@ pub async fn run(app: &App, args: &PruneArgs) -> Result<Exit> {
 
 /// The option, else what the SyncSchedule says, else the default.
 fn limits(args: &PruneArgs, keep_ms: &BTreeMap<String, u64>, now: Timestamp) -> Limits {
-    let before = |option: Option<u32>, name: &str, default: u32| {
+    let before = |option: Option<SignedDuration>, name: &str, default: u32| {
         let days = |days: u32| SignedDuration::from_hours(i64::from(days) * 24);
         let configured =
             keep_ms.get(name).map(|ms| SignedDuration::from_millis(i64::try_from(*ms).unwrap_or(i64::MAX)));
-        let keep = option.map(days).or(configured).unwrap_or_else(|| days(default));
+        let keep = option.or(configured).unwrap_or_else(|| days(default));
         // The database knows no moments as old as some numbers of days would mean.
         now.checked_sub(keep).unwrap_or(Timestamp::UNIX_EPOCH).max(Timestamp::UNIX_EPOCH)
     };
@@ -108,7 +108,7 @@ mod tests {
         };
         let scheduled = BTreeMap::from([("runs".to_owned(), 1), ("events".to_owned(), 1)]);
         assert_eq!(limits(&args(None), &scheduled, now).titles, Timestamp::UNIX_EPOCH);
-        assert!(limits(&args(Some(1)), &scheduled, now).titles > Timestamp::UNIX_EPOCH);
+        assert!(limits(&args(Some(SignedDuration::from_hours(24))), &scheduled, now).titles > Timestamp::UNIX_EPOCH);
         assert!(limits(&args(None), &BTreeMap::new(), now).titles > Timestamp::UNIX_EPOCH);
     }
 
@@ -117,8 +117,13 @@ mod tests {
         let now: Timestamp = "2026-06-30T00:00:00Z".parse().unwrap();
         let day = 86_400_000;
         let keep = BTreeMap::from([("events".to_owned(), 7 * day), ("items".to_owned(), 10 * day)]);
-        let args =
-            PruneArgs { keep_runs: None, keep_events: None, keep_titles: Some(1), keep_history: None, dry_run: false };
+        let args = PruneArgs {
+            keep_runs: None,
+            keep_events: None,
+            keep_titles: Some(SignedDuration::from_hours(24)),
+            keep_history: None,
+            dry_run: false,
+        };
         let limits = limits(&args, &keep, now);
         assert_eq!(limits.runs.to_string(), "2026-05-31T00:00:00Z");
         assert_eq!(limits.events.to_string(), "2026-06-23T00:00:00Z");
@@ -136,9 +141,9 @@ mod tests {
         let now: Timestamp = "2026-06-30T00:00:00Z".parse().unwrap();
         let keep = BTreeMap::from([("events".to_owned(), u64::MAX)]);
         let args = PruneArgs {
-            keep_runs: Some(u32::MAX),
+            keep_runs: Some(SignedDuration::MAX),
             keep_events: None,
-            keep_titles: Some(0),
+            keep_titles: Some(SignedDuration::ZERO),
             keep_history: None,
             dry_run: false,
         };

@@ -16,7 +16,7 @@ use watchstate_domain::matching::TitleId;
 use watchstate_runtime::Exit;
 use watchstate_store::locks::{self, Titles};
 use watchstate_store::watches::{self, Changed, Told};
-use watchstate_store::{Connection, report, restored, transaction};
+use watchstate_store::{Connection, registry, report, restored, transaction};
 
 use self::merge::{Known, What};
 use self::place::Places;
@@ -36,11 +36,14 @@ const NAMED: usize = 50;
 /// What was restored, or would be.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "one a fact of the report")]
 struct Report {
     person: String,
     /// Nobody of that name was known.
     new_person: bool,
     executed: bool,
+    /// No server has an account of theirs.
+    without_account: bool,
     /// It was told to end before it was through; what is counted is stored.
     interrupted: bool,
     /// Titles in the file.
@@ -104,7 +107,8 @@ pub async fn run(app: &App, args: &RestoreArgs) -> Result<Exit> {
         restore(app, &person, &mut lines, &mut connection).await?
     };
     let stored = args.execute && !(stdin && report.interrupted);
-    let report = Report { executed: stored, ..report };
+    let without_account = registry::accounts(&mut connection).await?.iter().all(|account| account.person != person);
+    let report = Report { executed: stored, without_account, ..report };
     let exit = if report.interrupted { Exit::TryAgain } else { Exit::Done };
     output::print(app.format, &report, sheets)?;
     Ok(exit)
@@ -254,9 +258,16 @@ fn sheets(report: &Report) -> Vec<Sheet> {
         }
         (true, false) => "Told to end before it was through. Nothing was stored.",
         (false, _) if nothing_new => "There is nothing new in it.",
+        (false, true) if report.without_account => "Stored.",
         (false, true) => "Stored. The servers are told by the next export; at once: watchstate-worker export",
         (false, false) => "Dry run: nothing was stored. Do it with --execute.",
     };
     sheets.push(Sheet::default().remark(end));
+    if report.without_account {
+        let person = &report.person;
+        sheets.push(Sheet::default().remark(format!(
+            "No account is {person}'s: nothing will be written anywhere, until a MediaServer names {person} among its users. Somebody else's history: --person NAME"
+        )));
+    }
     sheets
 }

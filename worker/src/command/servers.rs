@@ -303,8 +303,8 @@ fn checks(checked: &[Checked]) -> Vec<Sheet> {
         .map(|one| {
             vec![
                 one.server.clone(),
-                yes(one.reachable).to_owned(),
-                yes(one.authenticated).to_owned(),
+                one.reachable.map_or("-", yes).to_owned(),
+                one.authenticated.map_or("-", yes).to_owned(),
                 output::or_dash(one.server_name.as_deref()),
                 output::or_dash(one.version.as_deref()),
                 one.clock_offset_ms.map_or_else(|| "-".to_owned(), offset),
@@ -314,9 +314,12 @@ fn checks(checked: &[Checked]) -> Vec<Sheet> {
         })
         .collect();
     let columns = vec!["server", "reachable", "token taken", "name", "version", "clock", "persons", "libraries"];
-    let problems: Vec<String> =
-        checked.iter().filter_map(|one| Some(format!("{}: {}", one.server, one.error.as_deref()?))).collect();
-    let remark = if problems.is_empty() { "All is well.".to_owned() } else { problems.join("\n") };
+    let mut remarks: Vec<String> = checked
+        .iter()
+        .filter_map(|one| Some(format!("{}: {}", one.server, output::without_name(one.error.as_deref()?, &one.server))))
+        .collect();
+    remarks.extend(contact::twins(checked.iter().map(|one| (one.server.as_str(), one.server_id.as_deref()))));
+    let remark = if remarks.is_empty() { "All is well.".to_owned() } else { remarks.join("\n") };
     vec![Sheet::new(columns, rows).remark(remark)]
 }
 
@@ -347,6 +350,28 @@ mod tests {
         assert_eq!(person("a1b2", Some("Anna K.")), "anna=Anna K.");
         assert_eq!(person("Anna K.", None), "anna=Anna K.?");
         assert_eq!(person("", None), "anna=?");
+    }
+
+    #[test]
+    fn what_wasnt_tried_is_a_dash_and_the_servers_name_stands_once() {
+        let checked = Checked {
+            server: "emby".into(),
+            reachable: Some(true),
+            authenticated: None,
+            server_id: None,
+            version: None,
+            server_name: None,
+            clock_offset_ms: None,
+            accounts: Vec::new(),
+            libraries: 0,
+            error: Some("server emby: its token can't be read".into()),
+            exit: Exit::Configuration,
+        };
+        let json = serde_json::to_value(&checked).unwrap();
+        assert_eq!((&json["reachable"], &json["authenticated"]), (&true.into(), &serde_json::Value::Null));
+        let sheet = &checks(&[checked])[0];
+        assert_eq!(sheet.rows[0][..3], ["emby", "yes", "-"].map(str::to_owned));
+        assert_eq!(sheet.remark.as_deref(), Some("emby: its token can't be read"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::Result;
+use jiff::Timestamp;
 use serde::Serialize;
 use watchstate_domain::ids::Provider;
 use watchstate_merge::queue::wanted;
@@ -11,13 +12,13 @@ use watchstate_store::candidates::{self, Candidate};
 use watchstate_store::registry::{self, Server};
 use watchstate_store::report::copies;
 use watchstate_store::report::oddities::{self, Odd, Oddity};
-use watchstate_store::report::titles::{self, Watched};
+use watchstate_store::report::titles::{self, Question, Watched};
 use watchstate_store::{Connection, report};
 
 use crate::Misconfigured;
 use crate::app::App;
-use crate::args::StateArgs;
-use crate::command::servers;
+use crate::args::{Since, StateArgs};
+use crate::command::{question, servers};
 use crate::output::{self, Sheet};
 
 /// Titles that are looked up at a time.
@@ -32,10 +33,14 @@ pub async fn run(app: &App, args: &StateArgs) -> Result<Exit> {
         let odd = if args.conflict { Odd::Conflicting } else { Odd::Unmatched };
         return oddities(app, args, server, odd, &mut connection).await;
     }
+    let asked = match args.title.as_deref() {
+        Some(text) => exactly(text, &mut connection).await?,
+        None => None,
+    };
     let filter = titles::Filter {
         person: person(args.person.as_deref(), &mut connection).await?,
-        titles: None,
-        name: args.title.as_deref(),
+        titles: asked.as_deref(),
+        name: args.title.as_deref().filter(|_| asked.is_none()),
         show: args.show.as_deref(),
         server,
         played: match (args.played, args.unplayed) {
@@ -43,7 +48,7 @@ pub async fn run(app: &App, args: &StateArgs) -> Result<Exit> {
             (_, true) => Some(false),
             _ => None,
         },
-        changed_since: args.changed_since,
+        changed_since: args.changed_since.map(|since| since_when(since, app.clock.now())).transpose()?,
     };
     let mut watched = titles::watched(&mut connection, &filter, args.limit + 1).await?;
     let more = cut(&mut watched, args.limit);
@@ -52,6 +57,20 @@ pub async fn run(app: &App, args: &StateArgs) -> Result<Exit> {
         vec![sheet(lines).remark(remark(lines.len(), more, "Nothing matches."))]
     })?;
     Ok(Exit::Done)
+}
+
+fn since_when(since: Since, now: Timestamp) -> Result<Timestamp, Misconfigured> {
+    since.before(now).ok_or_else(|| Misconfigured("--changed-since: no calendar goes back so far".to_owned()))
+}
+
+/// The keys of the titles that a question means which is more than a part of a name; None where it is no such question, or nothing is called so.
+async fn exactly(text: &str, connection: &mut Connection) -> Result<Option<Vec<i64>>> {
+    let asked = if text.trim().is_empty() { return Ok(None) } else { question::read(text)? };
+    if matches!(asked, Question::Name(_)) {
+        return Ok(None);
+    }
+    let (found, _) = titles::find(connection, &asked, i64::MAX).await?;
+    Ok((!found.is_empty()).then(|| found.into_iter().map(|title| title.title_id).collect()))
 }
 
 /// The key of the person who was named, or an error that names those who are known.

@@ -74,7 +74,7 @@ insert into run (job, verb, server_id, server_name, dry_run, started_at, finishe
     (gen_random_uuid(), 'import', 1, 'plex', false, '2020-10-02T10:00:00Z', '2020-10-02T10:00:12Z', 'done', '{"read": 120, "changed": 3, "held": 0}', null),
     (gen_random_uuid(), 'export', 2, 'jelly', true, '2020-10-02T10:00:00Z', '2020-10-02T10:03:12Z', 'try_again', 'null', 'answered 500');
 insert into plan (run_id, account_id, state, played_total, created_at) values (1, 2, 'held', 30, '2026-10-02');
-insert into plan_item (plan_id, item_id, true_at, plays, position_ms) values (1, 6, '2026-10-01', 0, 0);
+insert into plan_item (plan_id, item_id, true_at, plays, position_ms) values (1, 6, '2026-10-03', 0, 0);
 insert into outbox (account_id, item_id, want, want_at, version, state, attempts, next_try_at, error, enqueued_at, finished_at) values
     (2, 2, 'played', '2026-10-01T20:00:00Z', 1, 'dead', 10, '2026-10-02', 'answered 500', '2026-10-02', null),
     (2, 2, 'position', null, 1, 'written', 1, '2020-09-02', null, '2020-09-02', '2020-09-02');

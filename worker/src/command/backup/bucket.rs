@@ -44,6 +44,17 @@ pub struct BucketArgs {
     pub s3_ca: Option<PathBuf>,
 }
 
+/// The address of a bucket, where it is one; None: a folder.
+pub fn address(to: &Path) -> Result<Option<&str>, Misconfigured> {
+    let Some((to, (scheme, _))) = to.to_str().and_then(|to| Some((to, to.split_once("://")?))) else { return Ok(None) };
+    if to.starts_with(SCHEME) {
+        return Ok(Some(to));
+    }
+    Err(Misconfigured(format!(
+        "--to: backups can't be sent by {scheme}; a folder, s3://bucket/prefix or - for standard output is expected"
+    )))
+}
+
 /// A bucket, and what the names of its objects begin with.
 pub struct Place {
     bucket: Bucket,
@@ -167,6 +178,19 @@ fn code(body: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_looks_like_an_address_is_a_bucket_or_refused() {
+        assert_eq!(address(Path::new("s3://home/deep")).unwrap(), Some("s3://home/deep"));
+        for folder in ["backups", "/srv/backups", "ftp:", "./s3:/home"] {
+            assert_eq!(address(Path::new(folder)).unwrap(), None, "{folder}");
+        }
+        for (wrong, scheme) in [("ftp://anna:hush@nas/x", "ftp"), ("S3://home", "S3"), ("file:///srv", "file")] {
+            let told = address(Path::new(wrong)).unwrap_err().to_string();
+            assert!(told.contains(&format!("by {scheme};")) && told.contains("s3://bucket/prefix"), "{told}");
+            assert!(!told.contains("hush"), "{told}");
+        }
+    }
 
     #[test]
     fn an_address_is_a_bucket_and_a_prefix() {

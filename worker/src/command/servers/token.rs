@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use url::Url;
+use url::{Host, Url};
 use watchstate_domain::item::ServerKind;
 use watchstate_runtime::Exit;
 use watchstate_store::registry;
@@ -54,8 +54,23 @@ pub async fn run(app: &App, args: &TokenArgs) -> Result<Exit> {
         }
     };
     let address = Address { server: server.name.clone(), url: address(&args.url, &token), new };
-    output::print(app.format, &address, |address| vec![sheet(address, server.kind)])?;
+    output::print(app.format, &address, |address| {
+        let elsewhere = is_this_machine(&args.url).then(|| Sheet::default().remark(ELSEWHERE));
+        [sheet(address, server.kind)].into_iter().chain(elsewhere).collect()
+    })?;
     Ok(Exit::Done)
+}
+
+/// A container is another machine, too.
+const ELSEWHERE: &str = "It leads to the machine that uses it. Does the media server run on another one, or in a container? Then name this machine: --url http://ADDRESS:8080";
+
+fn is_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
 fn hash(token: &SecretString) -> Vec<u8> {
@@ -106,6 +121,20 @@ mod tests {
         ];
         for (base, expected) in cases {
             assert_eq!(address(&base.parse().unwrap(), &token), expected);
+        }
+    }
+
+    #[test]
+    fn an_address_that_only_this_machine_understands_is_known() {
+        let cases = [
+            ("http://localhost:8080", true),
+            ("http://127.0.0.1:8080", true),
+            ("http://[::1]:8080", true),
+            ("http://192.168.1.5:8080", false),
+            ("https://home.example/webhook", false),
+        ];
+        for (url, expected) in cases {
+            assert_eq!(is_this_machine(&url.parse().unwrap()), expected, "{url}");
         }
     }
 
