@@ -92,6 +92,8 @@ pub enum What {
     Rated,
     /// Somebody tries whether events arrive.
     Test,
+    /// It would tell what happened, and lacks the fields that say so: a template of the user's own.
+    Incomplete,
     /// Anything else, which has no bearing on what was watched.
     Other,
 }

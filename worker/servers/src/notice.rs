@@ -106,12 +106,8 @@ struct Sender {
 }
 
 impl Sender {
-    fn missing(&self, field: &'static str) -> Unreadable {
-        Unreadable::Missing { server: self.server, field, remedy: self.remedy }
-    }
-
     fn notice(&self, found: Found) -> Result<(ServerKind, Notice), Unreadable> {
-        let missing = |field| self.missing(field);
+        let missing = |field| Unreadable::Missing { server: self.server, field, remedy: self.remedy };
         let Found { event, server_id, account, sent_at, item, library_id, mut what } = found;
         if item == Ok(None) && what != What::Test {
             what = What::Other;

@@ -101,6 +101,7 @@ pub fn meaning(
         What::Added => Meaning::Look(Reason::New),
         What::Rated => Meaning::Nothing(Reason::Rated),
         What::Test => Meaning::Nothing(Reason::Test),
+        What::Incomplete => Meaning::Nothing(Reason::Incomplete),
         What::Other => Meaning::Nothing(Reason::NoBearing),
     }
 }

@@ -25,6 +25,8 @@ pub enum Reason {
     Rated,
     /// A test.
     Test,
+    /// It lacks what would say what happened.
+    Incomplete,
     /// No event of ours.
     NoBearing,
     /// A new item.
@@ -61,7 +63,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every one.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::AsKnown,
         Self::Echo,
         Self::Late,
@@ -73,6 +75,7 @@ impl Reason {
         Self::NothingLeft,
         Self::Rated,
         Self::Test,
+        Self::Incomplete,
         Self::NoBearing,
         Self::New,
         Self::NotKnown,
@@ -110,6 +113,7 @@ impl Reason {
             Self::NothingLeft => "nothing-left",
             Self::Rated => "rated",
             Self::Test => "test",
+            Self::Incomplete => "incomplete",
             Self::NoBearing => "no-bearing",
             Self::New => "new",
             Self::NotKnown => "not-known",
@@ -143,6 +147,9 @@ impl Reason {
             Self::NothingLeft => "nothing of the play is left, though nobody un-marked it: the next import reads it",
             Self::Rated => "ratings and favourites are not synced",
             Self::Test => "a test: it has arrived",
+            Self::Incomplete => {
+                "the template leaves out what says what happened: SaveReason and Played, or PlayedToCompletion and PlaybackPositionTicks"
+            }
             Self::NoBearing => "this event has no bearing on what was watched",
             Self::New => "new at the server: it is read there",
             Self::NotKnown => "not known at this server yet: it is read there",

@@ -26,19 +26,11 @@ pub(super) fn read(told: Fields<'_>) -> Result<(ServerKind, Notice), Unreadable>
     let reason = told.name("SaveReason");
     let what = match kind.as_str() {
         SAVED => saved(told, &reason),
-        "PlaybackProgress" if told.flag("IsPaused") == Some(true) => Ok(position(told.number("PlaybackPositionTicks"))),
-        "PlaybackStart" | "PlaybackProgress" => Ok(What::Started),
+        "PlaybackProgress" if told.flag("IsPaused") == Some(true) => position(told.number("PlaybackPositionTicks")),
+        "PlaybackStart" | "PlaybackProgress" => What::Started,
         "PlaybackStop" => stopped(told),
-        "ItemAdded" => Ok(What::Added),
-        _ => Ok(What::Other),
-    };
-    let item = item(told);
-    let what = match what {
-        Ok(what) => what,
-        // Music lacks nothing that would matter.
-        Err(_) if item == Ok(None) => What::Other,
-        // Where more is missing, what every event needs is named first.
-        Err(field) => return Err(SENDER.missing(item.err().unwrap_or(field))),
+        "ItemAdded" => What::Added,
+        _ => What::Other,
     };
     // Whose session added an item says nothing of whose item it is.
     let account = if what == What::Added { None } else { teller(guid(told, "UserId"), account_name(told)) };
@@ -48,38 +40,37 @@ pub(super) fn read(told: Fields<'_>) -> Result<(ServerKind, Notice), Unreadable>
         account,
         // `Timestamp` is local time, and often claims to be UTC.
         sent_at: told.iso("UtcTimestamp"),
-        item,
+        item: item(told),
         library_id: None,
         what,
     })
 }
 
-/// A record without its mark can't be told from one that was un-marked; one without a reason may come from a metadata import. Err: the field that it
-/// lacks.
-fn saved(told: Fields<'_>, reason: &str) -> Result<What, &'static str> {
+/// A record without its mark can't be told from one that was un-marked; one without a reason may come from a metadata import.
+fn saved(told: Fields<'_>, reason: &str) -> What {
     let cause = match reason {
         "PlaybackStart" => Cause::Started,
         "PlaybackProgress" => Cause::Progress,
         "PlaybackFinished" => Cause::Stopped,
         "TogglePlayed" => Cause::Marked,
         "UpdateUserData" => Cause::Set,
-        "UpdateUserRating" => return Ok(What::Rated),
-        "" => return Err("SaveReason"),
-        _ => return Ok(What::Other),
+        "UpdateUserRating" => return What::Rated,
+        "" => return What::Incomplete,
+        _ => return What::Other,
     };
     match UserData::deserialize(told.all()) {
-        Ok(data) if data.played.is_some() => Ok(What::Saved { state: ItemState::from(&data), cause }),
-        _ => Err("Played"),
+        Ok(data) if data.played.is_some() => What::Saved { state: ItemState::from(&data), cause },
+        _ => What::Incomplete,
     }
 }
 
-/// Where somebody stopped; Err: the field that it lacks.
-fn stopped(told: Fields<'_>) -> Result<What, &'static str> {
+/// Where somebody stopped.
+fn stopped(told: Fields<'_>) -> What {
     let ticks = told.number("PlaybackPositionTicks");
     match (told.flag("PlayedToCompletion"), ticks) {
-        (Some(true), _) => Ok(What::Finished),
-        (None, None) => Err("PlaybackPositionTicks"),
-        _ => Ok(position(ticks)),
+        (Some(true), _) => What::Finished,
+        (None, None) => What::Incomplete,
+        _ => position(ticks),
     }
 }
 

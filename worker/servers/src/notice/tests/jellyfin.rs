@@ -142,6 +142,24 @@ fn the_local_stamp_is_never_used() {
 }
 
 #[test]
+fn an_event_that_does_not_say_what_happened_is_incomplete_and_no_error() {
+    let stop = json!({"NotificationType": "PlaybackStop", "PlayedToCompletion": null, "PlaybackPositionTicks": null});
+    let table = [
+        (json!({"SaveReason": null}), What::Incomplete),
+        (json!({"SaveReason": null, "ItemType": "Audio"}), What::Other),
+        (json!({"SaveReason": "TogglePlayed", "Played": null}), What::Incomplete),
+        (json!({"SaveReason": "TogglePlayed", "Played": "maybe"}), What::Incomplete),
+        (json!({"SaveReason": "TogglePlayed", "Played": [true]}), What::Incomplete),
+        (json!({"SaveReason": "Whatever", "Played": null}), What::Other),
+        (stop.clone(), What::Incomplete),
+        (with(&stop, json!({"PlayedToCompletion": false})), What::Other),
+    ];
+    for (patch, expected) in table {
+        assert_eq!(what(&with(&film(), patch.clone())), expected, "{patch}");
+    }
+}
+
+#[test]
 fn what_is_missing_is_named_with_advice() {
     let table = [
         (json!({"ServerId": null}), Some("ServerId")),
@@ -150,15 +168,7 @@ fn what_is_missing_is_named_with_advice() {
         (json!({"ItemType": ""}), Some("ItemType")),
         (json!({"UserId": null, "NotificationUsername": null}), Some("UserId")),
         (json!({"UserId": null}), None),
-        (json!({"SaveReason": null}), Some("SaveReason")),
         (json!({"SaveReason": null, "ItemId": null}), Some("ItemId")),
-        (json!({"SaveReason": null, "ItemType": "Audio"}), None),
-        (json!({"SaveReason": "TogglePlayed", "Played": null}), Some("Played")),
-        (json!({"SaveReason": "TogglePlayed", "Played": "maybe"}), Some("Played")),
-        (json!({"SaveReason": "TogglePlayed", "Played": [true]}), Some("Played")),
-        (json!({"SaveReason": "Whatever", "Played": null}), None),
-        (json!({"NotificationType": "PlaybackStop", "PlaybackPositionTicks": null}), Some("PlaybackPositionTicks")),
-        (json!({"NotificationType": "PlaybackStop", "PlaybackPositionTicks": null, "PlayedToCompletion": false}), None),
         (json!({"NotificationType": "UserCreated", "ServerId": null, "ItemId": null, "UserId": null}), None),
     ];
     for (patch, field) in table {
