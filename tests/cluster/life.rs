@@ -184,7 +184,13 @@ async fn a_namespace_goes_and_its_resources_in_half_a_minute_though_its_servers_
         .kubectl(&["delete", "namespace", &installation.namespace.name, "--wait=false"])
         .await?
         .good()?;
-    // So long the operator may hold them; how long Kubernetes then takes for the rest is its own affair.
+    // Kubernetes takes the pods first, and looks again after half of their grace period: how long that takes is its own affair.
+    let marked =
+        |server: Option<&MediaServer>| server.is_none_or(|server| server.metadata.deletion_timestamp.is_some());
+    for name in ["jellyfin", "emby"] {
+        installation.namespace.until(name, "is being deleted", marked).await?;
+    }
+    // So long the operator may hold them.
     let resources = async {
         for name in ["jellyfin", "emby"] {
             installation.namespace.until(name, "is gone", gone::<MediaServer>).await?;
