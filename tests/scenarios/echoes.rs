@@ -1,6 +1,7 @@
 //! What we wrote comes back, with the server's own stamp, once for each copy: it is no play, and no reason to write again.
 
 use anyhow::Result;
+use watchstate_tests::household::Household;
 use watchstate_tests::world::{Content, Flavor, UserState, World, Write};
 
 use crate::builders::*;
@@ -13,6 +14,16 @@ fn copies(world: &World) {
         world.add_movie(&film);
         world.add_movie(&film.library(&uhd).path("/media/films-4k/The film.mkv"));
     }
+}
+
+/// A household of such a server and an ordinary one.
+async fn beside_copies(flavor: Flavor, other: Flavor) -> Result<(Household, World, World)> {
+    let (mut household, [there]) = household([("there", other)], titles).await?;
+    let here = server(flavor, "here");
+    copies(&here);
+    household.add("here", here.clone(), &[]).await?;
+    household.apply().await?.expect(0)?;
+    Ok((household, here, there))
 }
 
 /// The states of both copies of a film.
@@ -66,11 +77,7 @@ on_every_kind! {
     }
 
     async fn both_copies_of_a_film_are_marked_and_it_is_one_play(flavor: Flavor) -> Result<()> {
-        let (mut household, [there]) = household([("there", Flavor::Plex)], titles).await?;
-        let here = server(flavor, "here");
-        copies(&here);
-        household.add("here", here.clone(), &[]).await?;
-        household.apply().await?.expect(0)?;
+        let (household, here, there) = beside_copies(flavor, Flavor::Plex).await?;
         watched(&there, "Heat", "2024-02-01T20:00:00Z");
         household.sync(&[]).await?;
         assert!(both(&here, "Heat").iter().all(|state| state.played && state.plays == 1), "{:?}", both(&here, "Heat"));
@@ -95,11 +102,7 @@ on_every_kind! {
     }
 
     async fn a_long_viewing_of_one_copy_is_one_play_for_webhook_and_import(flavor: Flavor) -> Result<()> {
-        let (mut household, [there]) = household([("there", Flavor::Jellyfin12)], titles).await?;
-        let here = server(flavor, "here");
-        copies(&here);
-        household.add("here", here.clone(), &[]).await?;
-        household.apply().await?.expect(0)?;
+        let (household, here, there) = beside_copies(flavor, Flavor::Jellyfin12).await?;
         let circle = Circle::of(household, [here, there], ["here", "there"]).await?;
         let [here, there] = &circle.worlds;
         watch_for_hours(here, "Heat")?;
@@ -113,11 +116,7 @@ on_every_kind! {
     }
 
     async fn a_position_in_one_copy_reaches_the_other_and_is_taken_away_when_it_is_finished(flavor: Flavor) -> Result<()> {
-        let (mut household, [there]) = household([("there", Flavor::Emby49)], titles).await?;
-        let here = server(flavor, "here");
-        copies(&here);
-        household.add("here", here.clone(), &[]).await?;
-        household.apply().await?.expect(0)?;
+        let (household, here, there) = beside_copies(flavor, Flavor::Emby49).await?;
         household.sync(&[]).await?;
         here.play_to(ANNA, &movie(&here, "Heat"), minutes(40))?;
         household.sync(&[]).await?;

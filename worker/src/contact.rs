@@ -263,7 +263,7 @@ fn client(app: &App, server: &Server, accounts: &[Account]) -> Result<Box<dyn Me
 }
 
 /// What a check found.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Checked {
     /// The server's name.
@@ -298,19 +298,7 @@ pub async fn check(app: &App, selection: &Selection) -> anyhow::Result<Vec<Check
 }
 
 async fn check_one(app: &App, server: &Server, accounts: &[Account]) -> Checked {
-    let mut checked = Checked {
-        server: server.name.clone(),
-        reachable: None,
-        authenticated: None,
-        server_id: None,
-        version: None,
-        server_name: None,
-        clock_offset_ms: None,
-        accounts: Vec::new(),
-        libraries: 0,
-        error: None,
-        exit: Exit::Done,
-    };
+    let mut checked = Checked { server: server.name.clone(), ..Checked::default() };
     let mut steps = Steps::default();
     let reached = match app.store.acquire().await {
         Ok(mut connection) => reach_by_steps(app, server, accounts, &mut connection, &mut steps).await,

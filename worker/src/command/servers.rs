@@ -357,15 +357,9 @@ mod tests {
         let checked = Checked {
             server: "emby".into(),
             reachable: Some(true),
-            authenticated: None,
-            server_id: None,
-            version: None,
-            server_name: None,
-            clock_offset_ms: None,
-            accounts: Vec::new(),
-            libraries: 0,
             error: Some("server emby: its token can't be read".into()),
             exit: Exit::Configuration,
+            ..Checked::default()
         };
         let json = serde_json::to_value(&checked).unwrap();
         assert_eq!((&json["reachable"], &json["authenticated"]), (&true.into(), &serde_json::Value::Null));

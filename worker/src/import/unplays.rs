@@ -57,9 +57,9 @@ pub async fn settle(
     let mut transaction = transaction::begin(connection).await?;
     plans::decide(&mut transaction, reader.plan_id, State::Collecting, State::Applied, now).await?;
     let via = Via { server: &reader.server.name, kind: reader.server.kind };
-    apply(reader.app, reader.plan_id, account, via, Verdict::Believe, &mut transaction).await?;
+    let applied = apply(reader.app, reader.plan_id, account, via, Verdict::Believe, &mut transaction).await?;
     transaction.commit().await?;
-    reader.counts.unplayed += size;
+    reader.counts.unplayed += applied;
     Ok(reader.waiting)
 }
 
